@@ -1,0 +1,126 @@
+"""What a kind of network function is: the contract between the platform and `services.kinds`.
+
+A kind turns a spec (what the customer ordered) and a context (what the platform resolved
+for it: ports, addresses, size) into VNF values. It is pure: it reads no database, no clock
+and no environment, so the same values always render the same files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from worker.errors import NaasError
+from worker.topology import Vnf
+
+
+class Spec(BaseModel):
+    """Base of every spec and of every part of one: strict types, unknown fields refused, values frozen.
+
+    Secrets are `pydantic.SecretStr`: they are encrypted in the database and masked in answers.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a spec, and where: `path` as in `ports[1].segment`."""
+
+    path: str
+    message: str
+
+
+class SpecError(NaasError):
+    """The spec is well-formed but cannot be rendered; every problem found is listed."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("; ".join(f"{p.path}: {p.message}" for p in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class PortRequest:
+    """A port that a spec asks for.
+
+    `segment` is the id or name of one of the tenant's segments. Without `addresses`
+    (in CIDR notation) the platform takes one from each prefix of the segment.
+    `path` is where the spec says so, for error messages.
+    """
+
+    name: str
+    segment: str
+    path: str
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port as the platform resolved it. `addresses` in CIDR notation, `mtu` in bytes."""
+
+    name: str
+    segment: str
+    addresses: tuple[str, ...]
+    mtu: int = 1500
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a kind may know besides its spec. `cpu` in cores, `memory` in bytes."""
+
+    instance: str
+    name: str
+    cpu: float
+    memory: int
+    ports: Mapping[str, Port]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something a customer may ask a running service (looking glass).
+
+    `command` turns validated arguments into an argument list; no shell is ever involved,
+    and an argument that reaches it has passed the types of `arguments`. `timeout` in seconds.
+    """
+
+    name: str
+    title: str
+    arguments: type[BaseModel]
+    vnf: str
+    container: str
+    command: Callable[[Any], tuple[str, ...]]
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True)
+class Group:
+    """A box of the order form: a title and the top-level fields of the spec in it."""
+
+    title: str
+    fields: tuple[str, ...]
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of network function, as listed in `settings.NAAS_KINDS`.
+
+    `version` counts the changes of the spec's schema; `ports` names what a spec attaches to;
+    `render` gives the VNFs (raises `SpecError`); `form` is layout only, types come from the
+    spec; `example` is a spec that renders in the context of `example_context`.
+    """
+
+    name: str
+    title: str
+    description: str
+    version: int
+    spec: type[Spec]
+    ports: Callable[[Any], tuple[PortRequest, ...]]
+    render: Callable[[Any, Context], tuple[Vnf, ...]]
+    form: tuple[Group, ...]
+    example: Mapping[str, Any]
+    example_context: Context
+    questions: Mapping[str, Question] = field(default_factory=dict)

@@ -1,0 +1,62 @@
+"""What the PoP needs from a container engine.
+
+Every method is idempotent: making what is there, or removing what is not, is success.
+Only what carries this PoP's ownership labels is ever seen or touched. Errors of the
+engine are translated: `TemporaryError` when waiting may help (engine restarting),
+`PermanentError` when it may not (image missing, option refused).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.topology import Container, LiveVnf, Vnf
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    """What a command run in a container left behind. `output` is stdout, then stderr, decoded with replacement."""
+
+    status: int
+    output: str
+
+
+class Runtime(Protocol):
+    def instances(self) -> frozenset[str]:
+        """Every instance that has a holder or container at this PoP."""
+
+    def list(self, instance: str) -> tuple[LiveVnf, ...]:
+        """The instance's VNFs as the engine and /proc tell them, sorted by name."""
+
+    def add_vnf(self, instance: str, vnf: Vnf) -> None:
+        """Make the VNF's network namespace (its holder container) with its sysctls."""
+
+    def start(self, instance: str, vnf: str, container: Container) -> None:
+        """Write the files, create the container in the VNF's namespace, start it, note the digest of the files.
+
+        A stopped container of the same identity in the same namespace is started again.
+        """
+
+    def configure(self, instance: str, vnf: str, container: Container) -> None:
+        """Write the files, run `reload`, then note their digest.
+
+        Raises `PermanentError` with the output when the reload refuses the files.
+        """
+
+    def stop(self, instance: str, vnf: str, container: str) -> None:
+        """Remove the container and its files, running or not."""
+
+    def remove_vnf(self, instance: str, vnf: str) -> None:
+        """Remove the VNF's containers, its holder and its files."""
+
+    def netns(self, instance: str, vnf: str) -> str:
+        """Path by which the VNF's network namespace can be entered. Raises `TemporaryError` without a holder."""
+
+    def exec(
+        self, instance: str, vnf: str, container: str, command: tuple[str, ...], *, timeout: float
+    ) -> ExecResult:
+        """Run `command` (no shell) in a running container.
+
+        Raises `TemporaryError` when it does not run or when `timeout` seconds pass.
+        """
