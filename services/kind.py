@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from naas.core.errors import Problem
 from worker.errors import NaasError
 from worker.topology import Vnf
 
@@ -26,16 +27,8 @@ class Spec(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with a spec, and where: `path` as in `ports[1].segment`."""
-
-    path: str
-    message: str
-
-
 class SpecError(NaasError):
-    """The spec is well-formed but cannot be rendered; every problem found is listed."""
+    """The spec is well-formed but cannot be rendered; every problem found is listed, with its path in the spec."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("; ".join(f"{p.path}: {p.message}" for p in problems))

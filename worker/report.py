@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -89,10 +89,7 @@ class Report:
     @classmethod
     def from_json(cls, document: object) -> Report:
         """Read what `to_json` wrote. Raises `PermanentError`."""
-        try:
-            return _REPORT.validate_json(json.dumps(document), strict=True)
-        except ValidationError as error:
-            raise PermanentError(f"report is malformed: {error.error_count()} errors") from None
+        return _read(_REPORT, document, "report")
 
 
 @dataclass(frozen=True)
@@ -109,11 +106,61 @@ class Beat:
 
     @classmethod
     def from_json(cls, document: object) -> Beat:
-        try:
-            return _BEAT.validate_json(json.dumps(document), strict=True)
-        except ValidationError as error:
-            raise PermanentError(f"heartbeat is malformed: {error.error_count()} errors") from None
+        return _read(_BEAT, document, "heartbeat")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A command to run in a container of an instance, for a looking glass. `timeout` in seconds."""
+
+    id: str
+    instance: str
+    vnf: str
+    container: str
+    command: tuple[str, ...]
+    timeout: float
+
+    def to_json(self) -> dict[str, Any]:
+        document: dict[str, Any] = _ASK.dump_python(self, mode="json")
+        return document
+
+    @classmethod
+    def from_json(cls, document: object) -> Ask:
+        """Read what `to_json` wrote. Raises `PermanentError`."""
+        return _read(_ASK, document, "question")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of an `Ask`: exit status and output, or `error` in words when it could not be run."""
+
+    id: str
+    instance: str
+    status: int | None = None
+    output: str = ""
+    error: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        document: dict[str, Any] = _ANSWER.dump_python(self, mode="json")
+        return document
+
+    @classmethod
+    def from_json(cls, document: object) -> Answer:
+        """Read what `to_json` wrote. Raises `PermanentError`."""
+        return _read(_ANSWER, document, "answer")
 
 
 _REPORT = TypeAdapter(Report)
 _BEAT = TypeAdapter(Beat)
+_ASK = TypeAdapter(Ask)
+_ANSWER = TypeAdapter(Answer)
+
+T = TypeVar("T")
+
+
+def _read(adapter: TypeAdapter[T], document: object, what: str) -> T:
+    try:
+        return adapter.validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors(include_input=False))
+        raise PermanentError(f"{what} is malformed at {fields}") from None

@@ -53,9 +53,7 @@ class Runtime(Protocol):
     def netns(self, instance: str, vnf: str) -> str:
         """Path by which the VNF's network namespace can be entered. Raises `TemporaryError` without a holder."""
 
-    def exec(
-        self, instance: str, vnf: str, container: str, command: tuple[str, ...], *, timeout: float
-    ) -> ExecResult:
+    def exec(self, instance: str, vnf: str, container: str, command: tuple[str, ...], *, timeout: float) -> ExecResult:
         """Run `command` (no shell) in a running container.
 
         Raises `TemporaryError` when it does not run or when `timeout` seconds pass.

@@ -1,0 +1,61 @@
+"""What the core and the PoPs must agree on to meet at the broker: queues, task names, Celery settings.
+
+A message is one sealed envelope (`worker.seal`) and nothing else. Losing one does no harm,
+so results are ignored and delivery is late-acknowledged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+CORE_QUEUE = "core"
+
+RECONCILE = "pop.reconcile"
+ASK = "pop.ask"
+REPORT = "core.report"
+BEAT = "core.beat"
+ANSWER = "core.answer"
+
+#: Seconds a task may run before its process is killed.
+HARD_TIME_LIMIT = 300
+#: Seconds after which the broker hands an unacknowledged message to someone else. The
+#: shortest of all apps on one Redis database wins, so there is one, above the hard limit.
+VISIBILITY_TIMEOUT = 600
+
+
+def pop_queue(slug: str) -> str:
+    """The queue that only the PoP of this slug reads."""
+    return f"pop.{slug}"
+
+
+def celery_settings(queue: str) -> dict[str, Any]:
+    """Celery settings of an app that reads `queue`.
+
+    Each queue has its own unacked keys, so that a PoP's Redis user needs no key of another.
+    """
+    return {
+        "task_default_queue": queue,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_time_limit": HARD_TIME_LIMIT,
+        "task_soft_time_limit": HARD_TIME_LIMIT - 30,
+        "task_publish_retry": False,
+        "worker_prefetch_multiplier": 1,
+        "worker_enable_remote_control": False,
+        "worker_send_task_events": False,
+        "worker_hijack_root_logger": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_TIMEOUT,
+            "unacked_key": f"{queue}.unacked",
+            "unacked_index_key": f"{queue}.unacked_index",
+            "unacked_mutex_key": f"{queue}.unacked_mutex",
+            "socket_connect_timeout": 2,
+            "socket_timeout": 10,
+            "retry_on_timeout": True,
+            "health_check_interval": 10,
+        },
+    }
