@@ -1,0 +1,44 @@
+"""The core's Celery app: the sweep, the reports of the PoPs, and what the web processes publish.
+
+A request never waits for the broker: connecting is tried once and briefly, and what could
+not be published is found by the next sweep.
+"""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from django.conf import settings
+
+from worker.broker import CORE_QUEUE, celery_settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "naas.settings")
+
+#: Seconds between two looks at every deployment that is behind.
+SWEEP_INTERVAL = 5.0
+
+
+def core_settings() -> dict[str, object]:
+    shared = celery_settings(CORE_QUEUE)
+    return shared | {
+        "broker_url": settings.REDIS_URL,
+        "broker_connection_timeout": 2,
+        # Without max_retries kombu tries for ever, inside the request that publishes.
+        "broker_transport_options": shared["broker_transport_options"] | {"max_retries": 0},
+        "timezone": "UTC",
+        "beat_schedule_filename": str(settings.NAAS_VAR / "beat-schedule"),
+        "beat_schedule": {
+            "sweep": {
+                "task": "services.sweep",
+                "schedule": SWEEP_INTERVAL,
+                "options": {"expires": SWEEP_INTERVAL},
+            },
+        },
+    }
+
+
+app = Celery("naas")
+app.conf.update(core_settings())
+app.autodiscover_tasks()
+app.set_default()

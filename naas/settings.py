@@ -1,0 +1,288 @@
+"""Settings, all from the environment (and from `var/naas.env`, where it exists).
+
+Nothing here is secret, and nothing that must be secret has a default: in production a
+missing key refuses to start and says how to make one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import environ
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+
+from naas.core.crypto import new_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+#: pytest says so itself, and mypy reads the settings too. Both take throwaway keys and never an installation's own
+#: settings.
+TESTING = "PYTEST_VERSION" in os.environ or "mypy" in sys.modules
+
+ENV_FILE = Path(env.str("NAAS_ENV_FILE", default=str(BASE_DIR / "var" / "naas.env")))
+if "NAAS_ENV_FILE" in os.environ or (ENV_FILE.is_file() and not TESTING):
+    if not ENV_FILE.is_file():
+        raise ImproperlyConfigured(f"NAAS_ENV_FILE names {ENV_FILE}, which is not a file")
+    env.read_env(ENV_FILE)
+
+#: Where this installation keeps its data: database, keys, sockets.
+NAAS_VAR = Path(env.str("NAAS_VAR", default=str(BASE_DIR / "var")))
+
+DEBUG = env.bool("DEBUG", default=False)
+
+
+def _secret(name: str, recipe: str, throwaway: str) -> str:
+    value = env.str(name, default="")
+    if value or TESTING:
+        return value or throwaway
+    raise ImproperlyConfigured(f"{name} is not set, and without it nothing here is safe. {recipe} (or run `make up`).")
+
+
+SECRET_KEY = _secret(
+    "SECRET_KEY",
+    'Put it into the environment or var/naas.env: SECRET_KEY=$(python3 -c "import secrets; '
+    'print(secrets.token_urlsafe(50))")',
+    get_random_secret_key(),
+)
+#: Fernet keys for secrets in the database. The first encrypts, all decrypt; never drop one that is still in use.
+NAAS_ENCRYPTION_KEYS = tuple(
+    key.strip()
+    for key in _secret(
+        "NAAS_ENCRYPTION_KEYS",
+        'Put it into the environment or var/naas.env: NAAS_ENCRYPTION_KEYS=$(python3 -c "import base64, os; '
+        'print(base64.urlsafe_b64encode(os.urandom(32)).decode())")',
+        new_key(),
+    ).split(",")
+)
+
+#: The core's signing and sealing keys (`worker.seal`).
+NAAS_CORE_IDENTITY_FILE = Path(env.str("NAAS_CORE_IDENTITY_FILE", default=str(NAAS_VAR / "core-identity.json")))
+#: Modules of the kinds on sale; each exposes KIND.
+NAAS_KINDS = ("services.kinds.router",)
+#: Called with a tenant: what of the quota is in use. See `tenants.verbs.quotas.Usage`.
+NAAS_QUOTA_USAGE: str | None = "services.orders.usage"
+
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+#: Proxies in front of us whose X-Forwarded-For and X-Forwarded-Proto are believed.
+NAAS_TRUSTED_PROXIES = env.int("NAAS_TRUSTED_PROXIES", default=0)
+
+# --- applications ---------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "csp",
+    "tenants",
+    "services",
+    "sbc",
+]
+
+MIDDLEWARE = [
+    "tenants.middleware.RequestId",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tenants.middleware.ContentSecurityPolicy",
+    "tenants.middleware.BodyLimit",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "naas.urls"
+WSGI_APPLICATION = "naas.wsgi.application"
+ASGI_APPLICATION = "naas.asgi.application"
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- data -----------------------------------------------------------------------------
+
+
+def _database() -> dict[str, Any]:
+    """SQLite with the options without which concurrent writers fail as locked; PostgreSQL by DATABASE_URL."""
+    config: dict[str, Any] = env.db_url("DATABASE_URL", default=f"sqlite:///{NAAS_VAR / 'naas.sqlite3'}")
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        return config | {
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;",
+            }
+        }
+    return config | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+
+if TESTING:
+    CACHES: dict[str, Any] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+else:
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": "naas-cache",
+            "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+        }
+    }
+
+# --- people ---------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "tenants.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "name")},
+    },
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "/admin/login/"
+SESSION_COOKIE_AGE = 12 * 3600
+
+# --- what browsers are told -----------------------------------------------------------
+
+#: Off only where the site is used as http://localhost: browsers keep secure cookies from plain HTTP.
+SECURE_COOKIES = env.bool("NAAS_SECURE_COOKIES", default=not (DEBUG or TESTING))
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SECURE_SSL_REDIRECT = env.bool("NAAS_SSL_REDIRECT", default=False)
+SECURE_HSTS_SECONDS = 365 * 86400 if SECURE_COOKIES else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_COOKIES
+if NAAS_TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    },
+}
+#: unfold's Alpine evaluates expressions, and its templates carry inline scripts; only staff ever see it.
+NAAS_ADMIN_CSP = CONTENT_SECURITY_POLICY["DIRECTIVES"] | {"script-src": [SELF, UNSAFE_INLINE, UNSAFE_EVAL]}
+
+#: Bytes of the largest request body that is read.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.str("NAAS_STATIC_ROOT", default=str(NAAS_VAR / "static")))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG or TESTING
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+UNFOLD = {"SITE_TITLE": "naas", "SITE_HEADER": "Provider console", "SHOW_VIEW_ON_SITE": False}
+
+# --- API ------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tenants.api.authentication.TokenAuthentication",
+        "tenants.api.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.api.permissions.ByRole"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["tenants.api.parsers.StrictJson"],
+    "DEFAULT_PAGINATION_CLASS": "tenants.api.pagination.Pages",
+    "DEFAULT_FILTER_BACKENDS": ["tenants.api.filters.Filters", "tenants.api.filters.Ordering"],
+    "DEFAULT_THROTTLE_CLASSES": ["tenants.api.throttling.PerCaller"],
+    "DEFAULT_THROTTLE_RATES": {
+        "caller": env.str("NAAS_RATE_CALLER", default="1200/min"),
+        "stranger": env.str("NAAS_RATE_STRANGER", default="60/min"),
+    },
+    "DEFAULT_SCHEMA_CLASS": "tenants.api.schema.Schema",
+    "EXCEPTION_HANDLER": "tenants.api.problems.handle",
+    "UNAUTHENTICATED_USER": None,
+    "NUM_PROXIES": NAAS_TRUSTED_PROXIES,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "naas",
+    "DESCRIPTION": "Order network services and look at what stands.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# --- the rest -------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "tenants.logs.WithRequestId"}},
+    "formatters": {"json": {"()": "tenants.logs.JsonLines"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["request_id"]},
+    },
+    "root": {"handlers": ["stderr"], "level": env.str("NAAS_LOG_LEVEL", default="INFO")},
+    "loggers": {"django": {"level": "INFO"}, "django.security.DisallowedHost": {"level": "ERROR"}},
+}

@@ -1,0 +1,257 @@
+"""Who: people, tenants, what each may do, and the trail of what they did.
+
+Rows are written by `tenants.verbs` alone. A row of a tenant has no `objects`: it is reached
+through `tenants.scope`, and code of the provider or the platform that must look across
+tenants says `unscoped`, which a test allows in listed modules only. Nothing of a tenant is ever deleted by deleting
+the tenant: a tenant that has done anything stays, and is suspended (decision 0004).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NoReturn
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from naas.core.ids import new_id
+from tenants.actor import ActorKind, Role
+from worker.errors import NaasError
+
+
+def tenant_id() -> str:
+    return new_id("ten")
+
+
+def token_id() -> str:
+    return new_id("tok")
+
+
+class TenantStatus(models.TextChoices):
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+ROLES = [(role.value, role.value.capitalize()) for role in Role]
+ACTOR_KINDS = [(kind.value, kind.value.capitalize()) for kind in ActorKind]
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        user = self.model(email=email.strip().lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email=(username or "").strip().lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person, who logs in by e-mail address. `is_staff` is the provider's staff; customers are members of tenants."""
+
+    email = models.EmailField(unique=True)
+    name = models.CharField(max_length=100, blank=True)
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField("provider staff", default=False)
+    date_joined = models.DateTimeField(default=timezone.now, editable=False)
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    objects: ClassVar[UserManager] = UserManager()
+
+    class Meta:
+        ordering = ("email",)
+        constraints = (
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_is_written_in_lower_case"),
+        )
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class Tenant(models.Model):
+    """A customer of the provider."""
+
+    id = models.CharField(primary_key=True, max_length=16, default=tenant_id, editable=False)
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=40)
+    status = models.CharField(max_length=12, choices=TenantStatus, default=TenantStatus.ACTIVE)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("slug",)
+        constraints = (
+            models.UniqueConstraint(fields=("slug",), name="tenant_slug_is_unique"),
+            models.CheckConstraint(condition=Q(status__in=TenantStatus.values), name="tenant_status_is_known"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TenantOwned(models.Model):
+    """A row that belongs to one tenant, which cannot be deleted while the row exists."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+
+    unscoped: ClassVar[models.Manager[Any]] = models.Manager()
+
+    class Meta:
+        abstract = True
+        default_manager_name = "unscoped"
+        base_manager_name = "unscoped"
+
+
+class Membership(TenantOwned):
+    """A person's role in a tenant."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=12, choices=ROLES)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = "member"
+        ordering = ("user__email",)
+        constraints = (
+            models.UniqueConstraint(fields=("tenant", "user"), name="user_is_member_of_a_tenant_once"),
+            models.CheckConstraint(condition=Q(role__in=list(Role)), name="membership_role_is_known"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.tenant}"
+
+
+class ApiToken(TenantOwned):
+    """A key for programs. `prefix` may be shown; the whole is shown once, and only its digest is kept."""
+
+    id = models.CharField(primary_key=True, max_length=16, default=token_id, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="tokens")
+    name = models.CharField(max_length=100)
+    role = models.CharField(max_length=12, choices=ROLES)
+    prefix = models.CharField(max_length=12)
+    digest = models.CharField(max_length=64, editable=False)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = "token"
+        ordering = ("-created_at", "id")
+        constraints = (
+            models.UniqueConstraint(fields=("digest",), name="token_digest_is_unique"),
+            models.CheckConstraint(condition=Q(role__in=list(Role)), name="token_role_is_known"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix})"
+
+
+class Quota(TenantOwned):
+    """The most a tenant may have at once. `memory_mb` in MiB."""
+
+    tenant = models.OneToOneField(Tenant, on_delete=models.PROTECT, primary_key=True, related_name="quota")
+    services = models.PositiveIntegerField(default=20)
+    vcpu = models.PositiveIntegerField(default=40)
+    memory_mb = models.PositiveIntegerField(default=40960)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = "quota"
+
+    def __str__(self) -> str:
+        return f"quota of {self.tenant}"
+
+
+class AppendOnly(NaasError):
+    """Someone tried to change what must stay as it was written: a bug, or worse."""
+
+
+class AuditQuerySet(models.QuerySet["AuditEvent"]):
+    def update(self, **_values: object) -> NoReturn:
+        raise AppendOnly("the audit trail is append-only")
+
+    def delete(self) -> NoReturn:
+        raise AppendOnly("the audit trail is append-only")
+
+
+class AuditEvent(TenantOwned):
+    """Who did what, when and from where. Written once; the database refuses to change it (a trigger).
+
+    `tenant` is None for what the provider did to no tenant in particular. `detail` holds no secrets.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey(  # type: ignore[assignment]  # wider than its base
+        Tenant, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    at = models.DateTimeField(default=timezone.now, editable=False)
+    actor = models.CharField(max_length=200)
+    actor_kind = models.CharField(max_length=8, choices=ACTOR_KINDS)
+    actor_id = models.CharField(max_length=32, blank=True)
+    address = models.GenericIPAddressField(null=True, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    verb = models.CharField(max_length=64)
+    object_type = models.CharField(max_length=64, blank=True)
+    object_id = models.CharField(max_length=64, blank=True)
+    detail = models.JSONField(default=dict, blank=True)
+
+    unscoped: ClassVar[models.Manager[AuditEvent]] = models.Manager.from_queryset(AuditQuerySet)()
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = "audit event"
+        ordering = ("-id",)
+        indexes = (
+            models.Index(fields=("tenant", "-id"), name="audit_of_a_tenant"),
+            models.Index(fields=("object_type", "object_id"), name="audit_of_an_object"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor} {self.verb} {self.object_id}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AppendOnly("the audit trail is append-only")
+        super().save(*args, **kwargs)
+
+    def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise AppendOnly("the audit trail is append-only")
+
+
+class IdempotencyRecord(TenantOwned):
+    """A POST that named a key, and its answer once there is one. `fingerprint` covers method, path and body.
+
+    Without `status` the request is in flight, or its process died: after `tenants.api.idempotency.LEASE` it may
+    be taken over.
+    """
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    key = models.CharField(max_length=255)
+    path = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(default=timezone.now)
+    attempt = models.CharField(max_length=32)
+    status = models.PositiveSmallIntegerField(null=True, blank=True)
+    body = models.TextField(blank=True)
+    headers = models.JSONField(default=dict, blank=True)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = "idempotency record"
+        indexes = (models.Index(fields=("created_at",), name="idempotency_by_age"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("tenant", "key", "path"), name="idempotency_key_is_used_once_per_tenant_and_path"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.key} on {self.path}"
