@@ -193,7 +193,7 @@ def test_the_servers_of_a_site_answer_once_and_for_all(wanted):
     assert run(wanted.name, "curl", "-s", "http://10.77.1.10/").stdout == f"{wanted.name} greets 10.77.1.10\n"
     assert run(wanted.name, "curl", "-s", "http://[fd77:1::10]/").stdout == f"{wanted.name} greets fd77:1::10\n"
     measured = run(wanted.name, "iperf3", "-J", "-c", "10.77.1.10", "-n", "1M")
-    assert json.loads(measured.stdout)["end"]["sum_received"]["bytes"] > 0
+    assert json.loads(measured.stdout)["end"]["sum_sent"]["bytes"] > 0
 
 
 def test_a_name_that_cannot_be_resolved_is_refused_at_once(wanted):
