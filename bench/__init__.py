@@ -1,0 +1,1 @@
+"""How fast the platform is, next to what the same machine needs for the same work done by hand."""
