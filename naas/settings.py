@@ -66,7 +66,10 @@ NAAS_CORE_IDENTITY_FILE = Path(env.str("NAAS_CORE_IDENTITY_FILE", default=str(NA
 #: Modules of the kinds on sale; each exposes KIND.
 NAAS_KINDS = ("services.kinds.router",)
 #: Called with a tenant: what of the quota is in use. See `tenants.verbs.quotas.Usage`.
-NAAS_QUOTA_USAGE: str | None = "services.orders.usage"
+NAAS_QUOTA_USAGE: str | None = "services.limits.usage"
+
+# Seconds in which an order must be done; then it fails with a reason and is undone.
+NAAS_ORDER_DEADLINE = env.int("NAAS_ORDER_DEADLINE", default=300)
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
@@ -220,7 +223,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 
 STATIC_URL = "/static/"
-STATIC_ROOT = Path(env.str("NAAS_STATIC_ROOT", default=str(NAAS_VAR / "static")))
+STATIC_ROOT = None if TESTING else Path(env.str("NAAS_STATIC_ROOT", default=str(NAAS_VAR / "static")))
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -262,6 +265,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
+    "DEFAULT_QUERY_MANAGER": "_default_manager",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -7,11 +7,11 @@ and no environment, so the same values always render the same files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from naas.core.errors import Problem
 from worker.errors import NaasError
@@ -33,6 +33,22 @@ class SpecError(NaasError):
     def __init__(self, *problems: Problem) -> None:
         super().__init__("; ".join(f"{p.path}: {p.message}" for p in problems))
         self.problems = problems
+
+
+def problems_of(error: ValidationError) -> tuple[Problem, ...]:
+    """What pydantic found wrong, by field path: the location `("ports", 1, "segment")` is `ports[1].segment`."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    return tuple(Problem(_path(detail["loc"]), detail["msg"].removeprefix("Value error, ")) for detail in details)
+
+
+def _path(location: Iterable[int | str]) -> str:
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += f".{part}" if path else part
+    return path
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,128 @@
+"""From rows to values: what should stand at each PoP for one instance.
+
+Reads rows and writes none: addresses were taken when the order was placed. The same rows
+always give the same values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from pydantic import ValidationError
+
+from naas.core.errors import Invalid, Problem
+from services.addresses import PlacedPort, held
+from services.kind import Context, Kind, Port, PortRequest, Spec, problems_of
+from services.models import OfferingSize, Revision, Segment, ServiceInstance
+from services.registry import kinds
+from services.secrets import reveal
+from tenants import scope
+from worker import topology
+from worker.topology import DesiredState, Nic, Wire, digest
+
+MIB = 2**20
+MBIT = 1_000_000
+
+
+def design(instance: ServiceInstance) -> Mapping[str, DesiredState]:
+    """The desired state of the instance's present generation, by the slug of each PoP.
+
+    Raises `SpecError` when the kind cannot render the spec.
+    """
+    revision = Revision.unscoped.select_related("size").get(instance=instance, generation=instance.generation)
+    if revision.spec is None:
+        return {instance.pop_id: DesiredState(instance.pk, instance.generation)}
+    kind = kinds()[instance.kind]
+    spec = kind.spec.model_validate_json(json.dumps(reveal(revision.spec)))
+    ports = placed_ports(instance, kind.ports(spec))
+    return {instance.pop_id: _state(instance, kind, spec, revision.size, ports)}
+
+
+def ports_of(instance: ServiceInstance, revision: Revision) -> tuple[PlacedPort, ...]:
+    """The ports that a revision asks for; none when it is a removal."""
+    if revision.spec is None:
+        return ()
+    kind = kinds()[instance.kind]
+    spec = kind.spec.model_validate_json(json.dumps(reveal(revision.spec)))
+    return placed_ports(instance, kind.ports(spec))
+
+
+def placed_ports(instance: ServiceInstance, requests: Iterable[PortRequest]) -> tuple[PlacedPort, ...]:
+    """Each port with the segment it means. Raises `Invalid` where there is no such segment at the PoP."""
+    rows = scope.of(instance.tenant).all(Segment).select_related("uni").prefetch_related("prefixes")
+    placed, problems = [], []
+    for request in requests:
+        segment = rows.filter(pk=request.segment).first() or rows.filter(name=request.segment).first()
+        path = f"{request.path}.segment"
+        if segment is None:
+            problems.append(Problem(path, f"you have no segment {request.segment!r}"))
+        elif segment.pop_id != instance.pop_id:
+            problems.append(
+                Problem(path, f"segment {segment.name} is at PoP {segment.pop_id}, the service at {instance.pop_id}")
+            )
+        else:
+            placed.append(PlacedPort(request, segment))
+    if problems:
+        raise Invalid(problems)
+    return tuple(placed)
+
+
+def parse(kind: Kind, document: object) -> Spec:
+    """The spec that a JSON document means. Raises `Invalid` with the path of each wrong field."""
+    try:
+        return kind.spec.model_validate_json(json.dumps(document))
+    except ValidationError as error:
+        raise Invalid(problems_of(error)) from None
+
+
+def _state(
+    instance: ServiceInstance, kind: Kind, spec: Spec, size: OfferingSize, ports: tuple[PlacedPort, ...]
+) -> DesiredState:
+    addresses = {port.request.name: held(instance, port) for port in ports}
+    context = Context(
+        instance=instance.pk,
+        name=instance.name,
+        cpu=float(size.vcpu),
+        memory=size.memory_mb * MIB,
+        ports={
+            port.request.name: Port(
+                name=port.request.name,
+                segment=port.segment.pk,
+                addresses=addresses[port.request.name],
+                mtu=port.segment.mtu,
+            )
+            for port in ports
+        },
+    )
+    vnfs = kind.render(spec, context)
+    rate = size.port_rate_mbps * MBIT if size.port_rate_mbps else None
+    return DesiredState(
+        instance=instance.pk,
+        generation=instance.generation,
+        segments=tuple({port.segment.pk: _segment(port.segment) for port in ports}.values()),
+        vnfs=vnfs,
+        wires=tuple(
+            Wire(
+                vnf=vnfs[0].name,
+                port=port.request.name,
+                segment=port.segment.pk,
+                addresses=addresses[port.request.name],
+                mac=_mac(instance.pk, port.request.name),
+                rate_in=rate,
+                rate_out=rate,
+            )
+            for port in ports
+        ),
+    )
+
+
+def _segment(row: Segment) -> topology.Segment:
+    uplink = Nic(row.uni.interface, row.uni.vlan) if row.uni else None
+    return topology.Segment(id=row.pk, mtu=row.mtu, uplink=uplink)
+
+
+def _mac(instance: str, port: str) -> str:
+    """A locally administered address (IEEE 802, second bit) that stays the same when the wire is made anew."""
+    octets = digest([instance, port])[:10]
+    return "02:" + ":".join(octets[i : i + 2] for i in range(0, 10, 2))

@@ -1,0 +1,66 @@
+"""Sends sealed messages to PoPs. Losing one does no harm: the sweep sends again what is behind."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import current_app
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from services.design import design
+from services.keys import core_identity
+from services.models import Deployment, Pop
+from worker.broker import ASK, CORE_QUEUE, RECONCILE, pop_queue
+from worker.errors import PermanentError
+from worker.report import Ask
+from worker.seal import PublicIdentity, seal
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which a message that nobody took is worthless: the sweep has sent a newer one.
+EXPIRES = 120
+
+
+class NotEnrolled(PermanentError):
+    """The PoP has no keys yet; nothing can be sealed for it."""
+
+
+def wake(task: str, *arguments: str) -> None:
+    """Ask a core worker to run a task soon. Call it on commit."""
+    _publish(task, list(arguments), CORE_QUEUE)
+
+
+def send_desired(deployment: Deployment) -> None:
+    """Tell the deployment's PoP what should stand there. Raises `NotEnrolled`, `SpecError`."""
+    instance = deployment.instance
+    desired = design(instance)[deployment.pop_id]
+    Deployment.unscoped.filter(pk=deployment.pk).update(sent_at=timezone.now())
+    _send(deployment.pop, RECONCILE, desired.to_json(), instance=instance.pk, generation=desired.generation)
+
+
+def send_ask(pop: Pop, ask: Ask) -> None:
+    """Put a question to a PoP. Raises `NotEnrolled`."""
+    _send(pop, ASK, ask.to_json(), instance=ask.instance)
+
+
+def _send(pop: Pop, task: str, payload: dict[str, Any], *, instance: str, generation: int = 0) -> None:
+    if pop.public_identity is None:
+        raise NotEnrolled(f"PoP {pop.slug} is not enrolled; run `manage.py enroll_pop {pop.slug}` first")
+    envelope = seal(
+        payload,
+        sender=core_identity(),
+        receiver=PublicIdentity.from_json(pop.public_identity),
+        subject=task,
+        instance=instance,
+        generation=generation,
+    )
+    _publish(task, [envelope.to_json()], pop_queue(pop.slug))
+
+
+def _publish(task: str, arguments: list[Any], queue: str) -> None:
+    try:
+        current_app.send_task(task, args=arguments, queue=queue, expires=EXPIRES)
+    except OperationalError as error:
+        log.warning("the broker is away, the sweep will send %s again: %s", task, error)

@@ -1,0 +1,71 @@
+"""The looking glass: a customer asks a running service, its PoP runs the command, the answer comes back as a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from pydantic import ValidationError
+
+from naas.core.errors import Conflict, Invalid, Problem
+from services.dispatch import send_ask
+from services.kind import problems_of
+from services.lifecycle import ServiceState
+from services.models import Inquiry, ServiceInstance
+from services.registry import kinds
+from tenants.actor import Actor, Role
+from worker.report import Answer, Ask
+
+#: Characters of output that are kept.
+MOST_OUTPUT = 200_000
+
+
+@transaction.atomic
+def ask(*, actor: Actor, instance: ServiceInstance, question: str, arguments: Mapping[str, Any]) -> Inquiry:
+    """Put a question. Raises `Invalid` for a question the kind does not know or wrong arguments, `Conflict`."""
+    actor.require(Role.VIEWER)
+    known = kinds()[instance.kind].questions
+    if question not in known:
+        raise Invalid([Problem("question", f"{instance.kind} answers: {', '.join(sorted(known)) or 'none'}")])
+    if instance.state != ServiceState.ACTIVE:
+        raise Conflict(f"{instance.name} is {instance.state}; only an active service answers")
+    asked = known[question]
+    try:
+        values = asked.arguments.model_validate_json(json.dumps(arguments))
+    except ValidationError as error:
+        raise Invalid(problem.under("arguments") for problem in problems_of(error)) from None
+    inquiry: Inquiry = Inquiry.unscoped.create(
+        tenant=actor.tenant,
+        instance=instance,
+        question=question,
+        arguments=values.model_dump(mode="json"),
+        asked_by=actor.label,
+    )
+    message = Ask(
+        id=inquiry.pk,
+        instance=instance.pk,
+        vnf=asked.vnf,
+        container=asked.container,
+        command=asked.command(values),
+        timeout=asked.timeout,
+    )
+    transaction.on_commit(partial(send_ask, instance.pop, message))
+    return inquiry
+
+
+@transaction.atomic
+def take(answer: Answer, *, pop: str) -> None:
+    """Take down an answer, unless the inquiry was answered or is not of this PoP."""
+    inquiry = Inquiry.unscoped.filter(
+        pk=answer.id, instance=answer.instance, instance__pop=pop, state=Inquiry.State.OPEN
+    ).first()
+    if inquiry is None:
+        return
+    inquiry.state = Inquiry.State.FAILED if answer.error else Inquiry.State.ANSWERED
+    inquiry.status, inquiry.output, inquiry.error = answer.status, answer.output[:MOST_OUTPUT], answer.error
+    inquiry.answered_at = timezone.now()
+    inquiry.save(update_fields=["state", "status", "output", "error", "answered_at"])

@@ -1,0 +1,45 @@
+"""The rows of the core: what is sold, where it can stand, what was ordered and what stands.
+
+Rows hold facts and constraints. They are written by the verbs (`services.catalogue`,
+`services.inventory`, `services.orders`, `services.reports`) and by nobody else.
+"""
+
+from services.models.catalogue import Offering, OfferingSize, Size
+from services.models.inventory import (
+    OPEN_INQUIRY,
+    Address,
+    Deployment,
+    DeploymentStep,
+    Health,
+    Inquiry,
+    Revision,
+    ServiceEvent,
+    ServiceInstance,
+)
+from services.models.orders import Action, OrderItem, ProductOrder
+from services.models.places import Pop, PopStatus, Prefix, Segment, SegmentKind, Transport, Uni
+
+__all__ = [
+    "OPEN_INQUIRY",
+    "Action",
+    "Address",
+    "Deployment",
+    "DeploymentStep",
+    "Health",
+    "Inquiry",
+    "Offering",
+    "OfferingSize",
+    "OrderItem",
+    "Pop",
+    "PopStatus",
+    "Prefix",
+    "ProductOrder",
+    "Revision",
+    "Segment",
+    "SegmentKind",
+    "ServiceEvent",
+    "ServiceInstance",
+    "Size",
+    "Transport",
+    "Uni",
+]

@@ -1,0 +1,364 @@
+"""The verbs of orders: place, preview, start, cancel, retry, expire, and what a found state means for them.
+
+Everything that changes what is wanted of a service goes through here. An order is written
+whole or not at all; what a PoP did about it is brought by `services.reports`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from naas.core.errors import Conflict, Invalid, Problem
+from services import dispatch
+from services.addresses import release_unused
+from services.design import design, ports_of
+from services.entry import ItemRequest, enter
+from services.kind import SpecError
+from services.lifecycle import (
+    ENDED,
+    OPEN,
+    ORDER,
+    SERVICE,
+    OrderEvent,
+    OrderState,
+    ServiceEvent,
+    ServiceState,
+    after,
+    order_outcome,
+)
+from services.limits import check_limits
+from services.locks import lock_pops, lock_tenant
+from services.models import Action, Deployment, OrderItem, ProductOrder, Revision, ServiceInstance
+from services.rehearsal import Rehearsal, rehearse
+from services.secrets import reveal
+from tenants import scope
+from tenants.actor import Actor, Role
+from tenants.models import TenantStatus
+from tenants.verbs import audit
+from worker.errors import PermanentError
+from worker.report import Phase
+from worker.topology import DesiredState
+
+#: Name of the core's task that starts an order.
+START = "services.start_order"
+#: Name of the core's task that tells one deployment's PoP what is wanted.
+SEND = "services.send_deployment"
+MOST_ITEMS = 50
+
+
+@dataclass(frozen=True)
+class ItemPreview:
+    """What one item would do: the steps at its PoP, and its price a month against that of today."""
+
+    action: str
+    service: str
+    kind: str
+    rehearsal: Rehearsal
+    setup: Decimal
+    monthly_before: Decimal
+    monthly_after: Decimal
+    hourly_before: Decimal
+    hourly_after: Decimal
+    currency: str
+
+
+def place(
+    *,
+    actor: Actor,
+    items: Sequence[ItemRequest],
+    external_id: str = "",
+    note: str = "",
+    deadline: timedelta | None = None,
+    retry_of: ProductOrder | None = None,
+) -> ProductOrder:
+    """Write an order and reserve all it needs; the core starts it as soon as that is committed.
+
+    Raises `Invalid` with every problem of every item, `QuotaExceeded`, `CapacityExceeded`,
+    `Conflict` when a service is being changed by another order; then nothing was written.
+    """
+    actor.require(Role.OPERATOR)
+    with transaction.atomic():
+        order = _enter_all(
+            ProductOrder(
+                tenant=actor.tenant,
+                external_id=external_id,
+                note=note,
+                placed_by=actor.label,
+                deadline=_deadline(deadline),
+                retry_of=retry_of,
+            ),
+            items,
+        )
+        audit.record(actor, "order.place", order, items=[f"{i.action} {i.instance.name}" for i in order.items.all()])
+        transaction.on_commit(partial(dispatch.wake, START, order.pk))
+    return order
+
+
+def preview(*, actor: Actor, items: Sequence[ItemRequest]) -> tuple[ItemPreview, ...]:
+    """What `place` would do with these items, found by doing it and taking it back. Raises what `place` raises."""
+    actor.require(Role.OPERATOR)
+    with transaction.atomic():
+        before = {
+            instance.pk: (instance, design(instance)[instance.pop_id])
+            for instance in scope.of(actor)
+            .all(ServiceInstance)
+            .filter(pk__in=[item.service for item in items if item.service])
+            .exclude(state=ServiceState.TERMINATED)
+            .select_related("size")
+        }
+        draft = ProductOrder(tenant=actor.tenant, placed_by=actor.label, deadline=_deadline(None))
+        order = _enter_all(draft, items)
+        found = tuple(_preview(item, before.get(item.instance_id)) for item in order.items.select_related("instance"))
+        transaction.set_rollback(True)
+    return found
+
+
+def start(*, order_id: str) -> None:
+    """Set an acknowledged order going: tell each item's PoP what is wanted. Doing it twice does no harm."""
+    with transaction.atomic():
+        order = ProductOrder.unscoped.select_for_update().get(pk=order_id)
+        if order.state != OrderState.ACKNOWLEDGED:
+            return
+        _move(order, OrderEvent.START)
+        for item in order.items.all():
+            _move(item, OrderEvent.START)
+    for deployment in Deployment.unscoped.filter(instance__order_items__order=order).select_related("instance", "pop"):
+        tell(deployment)
+
+
+def tell(deployment: Deployment) -> None:
+    """Tell a deployment's PoP what is wanted there. What can never be told parks the deployment with the reason."""
+    try:
+        dispatch.send_desired(deployment)
+    except (PermanentError, SpecError) as error:
+        with transaction.atomic():
+            deployment = Deployment.unscoped.select_for_update().get(pk=deployment.pk)
+            deployment.phase, deployment.reason, deployment.sent_at = Phase.PARKED, str(error), timezone.now()
+            deployment.save(update_fields=["phase", "reason", "sent_at"])
+            settle(deployment=deployment)
+
+
+def cancel(*, actor: Actor, order: ProductOrder) -> ProductOrder:
+    """Stop an order that is on its way and undo what it has done so far.
+
+    Items that are complete stay as they are. Raises `Conflict` when the order has ended.
+    """
+    actor.require(Role.OPERATOR)
+    with transaction.atomic():
+        lock_tenant(order.tenant)
+        order = scope.of(order.tenant).all(ProductOrder).select_for_update().get(pk=order.pk)
+        if order.state in ENDED | {OrderState.PENDING_CANCELLATION}:
+            raise Conflict(f"order {order.pk} is {order.state} and cannot be cancelled")
+        _move(order, OrderEvent.REQUEST_CANCELLATION, OrderEvent.ACCEPT_CANCELLATION)
+        order.deadline = _deadline(None)
+        order.save(update_fields=["deadline"])
+        for item in order.items.filter(state__in=OPEN):
+            _move(item, OrderEvent.REQUEST_CANCELLATION, OrderEvent.ACCEPT_CANCELLATION)
+            _compensate(item)
+        audit.record(actor, "order.cancel", order)
+    return order
+
+
+def retry(*, actor: Actor, order: ProductOrder) -> ProductOrder:
+    """Place what failed or was cancelled of an ended order again, as a new order.
+
+    Raises `Conflict` when the order is on its way or nothing of it failed, else what `place` raises.
+    """
+    lost = order.items.filter(state__in=[OrderState.FAILED, OrderState.CANCELLED]).select_related("instance", "size")
+    if order.state in OPEN or not lost:
+        raise Conflict(f"order {order.pk} is {order.state}; only what failed or was cancelled can be tried again")
+    return place(
+        actor=actor,
+        items=[_again(item) for item in lost],
+        external_id=order.external_id,
+        note=order.note,
+        retry_of=order,
+    )
+
+
+def expire(*, order_id: str, now: datetime) -> None:
+    """Fail what an order has not done by its deadline, with the reason that its PoP gave last."""
+    with transaction.atomic():
+        order = ProductOrder.unscoped.select_for_update().get(pk=order_id)
+        if order.state in ENDED or order.deadline > now:
+            return
+        if order.state == OrderState.ACKNOWLEDGED:
+            _move(order, OrderEvent.START)
+        for item in order.items.filter(state__in=OPEN).select_related("instance"):
+            if item.state == OrderState.ACKNOWLEDGED:
+                _move(item, OrderEvent.START)
+            _fail(item, f"not done by its deadline ({order.deadline:%H:%M:%S} UTC): {_why_behind(item)}")
+        _settle_order(order)
+
+
+def settle(*, deployment: Deployment) -> None:
+    """Draw the conclusions from what a PoP was found to have: for the service, its open item and its order.
+
+    Runs inside the transaction that recorded what was found. Doing it twice changes nothing.
+    """
+    instance = ServiceInstance.unscoped.select_for_update().select_related("tenant").get(pk=deployment.instance_id)
+    item = OrderItem.unscoped.filter(instance=instance, state__in=OPEN).select_related("order").first()
+    if deployment.observed_generation >= instance.generation:
+        _arrive(instance)
+        if item is not None:
+            _finish(item)
+    elif deployment.phase == Phase.PARKED and item is not None and item.state == OrderState.IN_PROGRESS:
+        _fail(item, deployment.reason)
+    if item is not None:
+        _settle_order(ProductOrder.unscoped.select_for_update().get(pk=item.order_id))
+
+
+def _enter_all(order: ProductOrder, items: Sequence[ItemRequest]) -> ProductOrder:
+    tenant = lock_tenant(order.tenant)
+    if tenant.status != TenantStatus.ACTIVE:
+        raise Conflict(f"{tenant.name} is {tenant.status}; ask your provider")
+    if not 1 <= len(items) <= MOST_ITEMS:
+        raise Invalid([Problem("items", f"an order has 1 to {MOST_ITEMS} items, this one has {len(items)}")])
+    pops = lock_pops(item.pop for item in items if item.pop)
+    order.save(force_insert=True)
+    problems: list[Problem] = []
+    for position, request in enumerate(items):
+        try:
+            with transaction.atomic():
+                enter(order, position, request, pops)
+        except Invalid as refused:
+            problems.extend(problem.under(f"items[{position}]") for problem in refused.problems)
+    if problems:
+        raise Invalid(problems)
+    check_limits(tenant, {item.instance.pop for item in order.items.select_related("instance__pop")})
+    return order
+
+
+def _preview(item: OrderItem, before: tuple[ServiceInstance, DesiredState] | None) -> ItemPreview:
+    size = before[0].size if before else None
+    return ItemPreview(
+        action=item.action,
+        service=item.instance.name,
+        kind=item.instance.kind,
+        rehearsal=rehearse(before[1] if before else None, design(item.instance)[item.instance.pop_id]),
+        setup=item.setup_price,
+        monthly_before=size.monthly_price if size else Decimal(0),
+        monthly_after=item.monthly_price,
+        hourly_before=size.hourly_price if size else Decimal(0),
+        hourly_after=item.hourly_price,
+        currency=item.currency,
+    )
+
+
+def _again(item: OrderItem) -> ItemRequest:
+    if item.action == Action.ADD:
+        instance = item.instance
+        return ItemRequest(
+            action=Action.ADD,
+            kind=instance.kind,
+            pop=instance.pop_id,
+            name=instance.name,
+            size=item.size.size,
+            spec=reveal(item.spec),
+        )
+    if item.action == Action.MODIFY:
+        return ItemRequest(action=Action.MODIFY, service=item.instance_id, size=item.size.size, spec=reveal(item.spec))
+    return ItemRequest(action=Action.DELETE, service=item.instance_id)
+
+
+def _arrive(instance: ServiceInstance) -> None:
+    """The present generation stands: the service is what its revision says, and holds no address beyond it."""
+    revision = Revision.unscoped.get(instance=instance, generation=instance.generation)
+    release_unused(instance, ports_of(instance, revision))
+    if revision.worked_at is not None:
+        return
+    now = timezone.now()
+    Revision.unscoped.filter(pk=revision.pk).update(worked_at=now)
+    if revision.spec is None:
+        instance.state = after(SERVICE, ServiceState(instance.state), ServiceEvent.TERMINATE)
+        instance.terminated_at = now
+    else:
+        instance.state = after(SERVICE, ServiceState(instance.state), ServiceEvent.ACTIVATE)
+        instance.activated_at = instance.activated_at or now
+    instance.save(update_fields=["state", "terminated_at", "activated_at"])
+
+
+def _finish(item: OrderItem) -> None:
+    if item.state == OrderState.PENDING_CANCELLATION:
+        _move(item, OrderEvent.CANCEL)
+    elif item.state == OrderState.IN_PROGRESS:
+        _move(item, OrderEvent.COMPLETE)
+
+
+def _fail(item: OrderItem, reason: str) -> None:
+    cancelling = item.state == OrderState.PENDING_CANCELLATION
+    if not cancelling and item.action != Action.DELETE:
+        undone = "it is being removed again" if item.action == Action.ADD else "its last working spec is restored"
+        reason = f"{reason}; {undone}"
+    else:
+        reason = f"{reason}; the platform goes on trying"
+    item.reason = reason
+    _move(item, OrderEvent.FAIL)
+    item.save(update_fields=["reason"])
+    if not cancelling and item.action != Action.DELETE:
+        _compensate(item)
+
+
+def _compensate(item: OrderItem) -> None:
+    """Undo an item by a new generation: an add is removed, anything else returns to the last working spec."""
+    instance = ServiceInstance.unscoped.select_for_update().get(pk=item.instance_id)
+    working = Revision.unscoped.filter(
+        instance=instance, worked_at__isnull=False, spec__isnull=False, generation__lt=item.generation
+    ).first()
+    instance.generation += 1
+    back = item.action != Action.ADD and working is not None
+    Revision.unscoped.create(
+        tenant=instance.tenant,
+        instance=instance,
+        generation=instance.generation,
+        spec=working.spec if back and working else None,
+        size=working.size if back and working else instance.size,
+        reason=f"undoes generation {item.generation}",
+    )
+    if back and working:
+        instance.spec, instance.size = working.spec, working.size
+    instance.save(update_fields=["generation", "spec", "size"])
+    item.compensation = instance.generation
+    item.save(update_fields=["compensation"])
+    Deployment.unscoped.filter(instance=instance).update(generation=instance.generation, phase=Phase.CONVERGING)
+    for deployment in Deployment.unscoped.filter(instance=instance):
+        transaction.on_commit(partial(dispatch.wake, SEND, str(deployment.pk)))
+
+
+def _why_behind(item: OrderItem) -> str:
+    deployment: Deployment = Deployment.unscoped.get(instance=item.instance)
+    if deployment.reason:
+        return deployment.reason
+    if deployment.reported_at is None:
+        return f"PoP {deployment.pop_id} has not answered"
+    return f"PoP {deployment.pop_id} is still at it"
+
+
+def _settle_order(order: ProductOrder) -> None:
+    states = [OrderState(state) for state in order.items.values_list("state", flat=True)]
+    event = order_outcome(OrderState(order.state), states)
+    if event is None or order.state in ENDED:
+        return
+    order.reason = "; ".join(order.items.exclude(reason="").values_list("reason", flat=True))
+    _move(order, event)
+    order.save(update_fields=["reason"])
+
+
+def _move(row: ProductOrder | OrderItem, *events: OrderEvent) -> None:
+    for event in events:
+        row.state = after(ORDER, OrderState(row.state), event)
+    if row.state in ENDED:
+        row.completed_at = timezone.now()
+    row.save(update_fields=["state", "completed_at"])
+
+
+def _deadline(given: timedelta | None) -> datetime:
+    return timezone.now() + (given or timedelta(seconds=settings.NAAS_ORDER_DEADLINE))

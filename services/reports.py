@@ -1,0 +1,123 @@
+"""Takes down what PoPs say: steps, states, conditions and heartbeats. Decides only whether it is news.
+
+What follows for orders and services is decided by `services.orders.settle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from services import orders
+from services.condition import assess
+from services.models import Deployment, DeploymentStep, Health, Pop, ServiceEvent, ServiceInstance
+from worker.report import Beat, Phase, Report, StepReport
+
+#: Seconds for which a deployment that was just sent may be missing from a heartbeat.
+SETTLING = 60
+
+
+@transaction.atomic
+def take(report: Report) -> None:
+    """Take down one report. What is about another generation than the wanted one adds its steps and nothing more."""
+    deployment = (
+        Deployment.unscoped.select_for_update()
+        .select_related("instance")
+        .filter(instance=report.instance, pop=report.pop)
+        .first()
+    )
+    if deployment is None:
+        return
+    _take_steps(deployment, report.generation, report.steps)
+    at = datetime.fromtimestamp(report.at, UTC)
+    outdated = deployment.reported_at is not None and at < deployment.reported_at
+    if report.generation != deployment.generation or outdated:
+        return
+    arrived = report.phase in (Phase.CONVERGED, Phase.GONE)
+    if arrived:
+        deployment.observed_generation = report.generation
+    before = Phase(deployment.phase)
+    deployment.phase, deployment.reason, deployment.reported_at = report.phase, report.reason, at
+    if report.conditions or report.phase is Phase.GONE:
+        deployment.conditions = [asdict(condition) for condition in report.conditions]
+    deployment.save(update_fields=["observed_generation", "phase", "reason", "reported_at", "conditions"])
+    if report.phase is not before:
+        _note(deployment.instance, f"phase.{report.phase}", _sentence(report))
+    _update_health(deployment, report)
+    orders.settle(deployment=deployment)
+
+
+@transaction.atomic
+def beat(heartbeat: Beat) -> None:
+    """The PoP lives. What it does not keep, or keeps at an older generation, is behind and will be sent again."""
+    seen = datetime.fromtimestamp(heartbeat.at, UTC)
+    Pop.objects.filter(slug=heartbeat.pop).update(last_seen_at=seen)
+    kept = {instance: generation for instance, generation, _ in heartbeat.instances}
+    for deployment in Deployment.unscoped.filter(pop=heartbeat.pop, observed_generation__gt=0):
+        generation = kept.get(deployment.instance_id, 0)
+        fresh = deployment.reported_at is not None and (seen - deployment.reported_at).total_seconds() < SETTLING
+        if generation < deployment.observed_generation and deployment.phase != Phase.GONE and not fresh:
+            Deployment.unscoped.filter(pk=deployment.pk).update(observed_generation=generation)
+            _note(deployment.instance, "lost", f"PoP {heartbeat.pop} no longer keeps it; it is sent again")
+
+
+def _take_steps(deployment: Deployment, generation: int, steps: Iterable[StepReport]) -> None:
+    DeploymentStep.unscoped.bulk_create(
+        (
+            DeploymentStep(
+                tenant_id=deployment.tenant_id,
+                deployment=deployment,
+                generation=generation,
+                run=step.run,
+                position=step.position,
+                total=step.total,
+                action=step.action,
+                subject=step.subject,
+                reason=step.reason[:300],
+                state=step.state,
+                started_at=datetime.fromtimestamp(step.started_at, UTC),
+                duration_ms=None if step.duration is None else round(step.duration * 1000, 1),
+                message=step.message,
+            )
+            for step in _latest(steps)
+        ),
+        update_conflicts=True,
+        unique_fields=["deployment", "generation", "run", "position"],
+        update_fields=["state", "duration_ms", "message"],
+    )
+
+
+def _latest(steps: Iterable[StepReport]) -> Iterable[StepReport]:
+    """The last word on each step: PostgreSQL refuses to touch one row twice in a statement."""
+    return {(step.run, step.position): step for step in steps}.values()
+
+
+def _update_health(deployment: Deployment, report: Report) -> None:
+    health, reason = assess(report.phase, report.conditions, report.reason)
+    instance = deployment.instance
+    if (instance.health, instance.health_reason) == (health, reason):
+        return
+    if instance.health != health:
+        _note(instance, f"health.{health}", f"{Health(health).label}: {reason}" if reason else Health(health).label)
+    ServiceInstance.unscoped.filter(pk=instance.pk).update(health=health, health_reason=reason)
+
+
+def _sentence(report: Report) -> str:
+    what = {
+        Phase.CONVERGING: "is being worked on",
+        Phase.CONVERGED: "stands as wanted",
+        Phase.PARKED: "is parked",
+        Phase.GONE: "is gone",
+    }[report.phase]
+    why = f": {report.reason}" if report.reason else ""
+    return f"generation {report.generation} {what} at PoP {report.pop}{why}"
+
+
+def _note(instance: ServiceInstance, type: str, message: str) -> None:
+    ServiceEvent.unscoped.create(
+        tenant_id=instance.tenant_id, instance=instance, at=timezone.now(), type=type, message=message[:500]
+    )

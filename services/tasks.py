@@ -1,0 +1,68 @@
+"""The core's Celery tasks. Each parses, calls a verb, and leaves the rest to the sweep."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import shared_task
+
+from services import inquiries, orders, reports
+from services.keys import core_identity
+from services.models import Deployment, Pop
+from services.sweep import sweep as look
+from worker.broker import ANSWER, BEAT, REPORT
+from worker.report import Answer, Beat, Report
+from worker.seal import Envelope, Forged, PublicIdentity, unseal
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name="services.sweep")
+def sweep() -> None:
+    look()
+
+
+@shared_task(name=orders.START)
+def start_order(order_id: str) -> None:
+    orders.start(order_id=order_id)
+
+
+@shared_task(name=orders.SEND)
+def send_deployment(deployment_id: str) -> None:
+    deployment = Deployment.unscoped.select_related("instance", "pop").filter(pk=deployment_id).first()
+    if deployment is not None:
+        orders.tell(deployment)
+
+
+@shared_task(name=REPORT)
+def report(document: dict[str, Any]) -> None:
+    pop, payload = _open(document, REPORT)
+    found = Report.from_json(payload)
+    if found.pop == pop:
+        reports.take(found)
+
+
+@shared_task(name=BEAT)
+def beat(document: dict[str, Any]) -> None:
+    pop, payload = _open(document, BEAT)
+    found = Beat.from_json(payload)
+    if found.pop == pop:
+        reports.beat(found)
+
+
+@shared_task(name=ANSWER)
+def answer(document: dict[str, Any]) -> None:
+    pop, payload = _open(document, ANSWER)
+    inquiries.take(Answer.from_json(payload), pop=pop)
+
+
+def _open(document: object, subject: str) -> tuple[str, dict[str, Any]]:
+    """The slug of the PoP that signed the envelope, and what is in it. Raises `Forged`."""
+    envelope = Envelope.from_json(document)
+    slug = envelope.sender.removeprefix("pop.")
+    pop = Pop.objects.filter(slug=slug, public_identity__isnull=False).first()
+    if pop is None:
+        raise Forged(f"there is no enrolled PoP {slug}")
+    sender = PublicIdentity.from_json(pop.public_identity)
+    return slug, unseal(envelope, receiver=core_identity(), sender=sender, subject=subject)
