@@ -34,6 +34,7 @@ def core_settings() -> dict[str, object]:
                 "schedule": SWEEP_INTERVAL,
                 "options": {"expires": SWEEP_INTERVAL},
             },
+            "forget-idempotency-keys": {"task": "tenants.forget", "schedule": 3600.0, "options": {"expires": 600}},
         },
     }
 

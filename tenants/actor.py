@@ -55,3 +55,17 @@ class Actor:
     def system(cls, tenant: Tenant, label: str = "platform") -> Actor:
         """The platform itself, acting for a tenant: a sweep, a compensation, a command line."""
         return cls(tenant=tenant, role=Role.OWNER, label=label, kind=ActorKind.SYSTEM)
+
+
+@dataclass(frozen=True)
+class Staff:
+    """One of the provider's people (or its command line), acting on tenants from outside of them."""
+
+    label: str
+    user_id: int | None = None
+    address: str | None = None
+    request_id: str = ""
+
+    @property
+    def kind(self) -> ActorKind:
+        return ActorKind.SYSTEM if self.user_id is None else ActorKind.USER

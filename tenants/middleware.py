@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 from csp.middleware import CSPMiddleware
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from tenants import logs
+from tenants.api import problems
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -55,20 +56,8 @@ class BodyLimit:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         declared = request.META.get("CONTENT_LENGTH") or "0"
-        if declared.isdecimal() and int(declared) <= limit:
-            return self.get_response(request)
-        return too_large(limit)
-
-
-def too_large(limit: int) -> HttpResponse:
-    return JsonResponse(
-        {
-            "type": "about:blank",
-            "title": "The request is too large",
-            "status": 413,
-            "code": "too-large",
-            "detail": f"at most {limit} bytes are read",
-        },
-        status=413,
-        content_type="application/problem+json",
-    )
+        if declared.isdecimal() and int(declared) > limit:
+            return problems.plain(
+                request, 413, "too-large", "The request is too large", f"at most {limit} bytes are read"
+            )
+        return self.get_response(request)

@@ -1,0 +1,112 @@
+"""Who calls: a program with a token, or a person with a session. `request.auth` is the `Actor`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+from rest_framework import authentication, exceptions
+from rest_framework.request import Request
+from rest_framework.throttling import SimpleRateThrottle
+
+from naas.core.errors import Forbidden, Refusal
+from tenants.actor import Actor, ActorKind, Role
+from tenants.models import Membership, Tenant, TenantStatus, User
+from tenants.verbs import tokens
+
+SCHEME = "bearer"
+
+
+@dataclass(frozen=True)
+class Program:
+    """What stands in `request.user` for a caller with a token."""
+
+    token: str
+    is_authenticated: bool = True
+    is_staff: bool = False
+
+
+class TokenAuthentication(authentication.BaseAuthentication):
+    """`Authorization: Bearer naas_...`"""
+
+    def authenticate(self, request: Request) -> tuple[Program, Actor] | None:
+        scheme, _, presented = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != SCHEME:
+            return None
+        token = tokens.find(presented.strip())
+        if token is None:
+            raise exceptions.AuthenticationFailed("the token is unknown, expired or revoked")
+        _refuse_suspended(token.tenant)
+        tokens.note_use(token)
+        return Program(token.id), Actor(
+            tenant=token.tenant,
+            role=Role(token.role),
+            label=f"token {token.name} ({token.prefix})",
+            kind=ActorKind.TOKEN,
+            user_id=token.created_by_id,
+            token_id=token.id,
+            address=address_of(request),
+            request_id=_request_id(request),
+        )
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="naas"'
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """A logged-in person, in the tenant that `X-Tenant` names (id or slug) or in the only one they belong to."""
+
+    def authenticate(self, request: Request) -> tuple[User, Actor] | None:
+        found: Any = super().authenticate(request)
+        if found is None:
+            return None
+        user: User = found[0]
+        member = _membership(user, request.headers.get("X-Tenant", ""))
+        _refuse_suspended(member.tenant)
+        return user, Actor(
+            tenant=member.tenant,
+            role=Role(member.role),
+            label=user.email,
+            kind=ActorKind.USER,
+            user_id=user.pk,
+            address=address_of(request),
+            request_id=_request_id(request),
+        )
+
+
+class TenantUnclear(Refusal):
+    """A person who belongs to several tenants did not say which one is meant."""
+
+    code = "tenant-unclear"
+    title = "Say which tenant you mean"
+
+
+def _membership(user: User, wanted: str) -> Membership:
+    members = user.memberships.select_related("tenant")
+    if wanted:
+        member = members.filter(Q(tenant_id=wanted) | Q(tenant__slug=wanted)).first()
+        if member is None:
+            raise Forbidden("you are no member of the tenant that X-Tenant names")
+        return member
+    mine = list(members[:20])
+    if not mine:
+        raise Forbidden("you belong to no tenant; ask its owner to let you in")
+    if len(mine) > 1:
+        raise TenantUnclear(f"send the header X-Tenant with one of: {', '.join(m.tenant.slug for m in mine)}")
+    return mine[0]
+
+
+def _refuse_suspended(tenant: Tenant) -> None:
+    if tenant.status == TenantStatus.SUSPENDED:
+        raise Forbidden(f"{tenant.name} is suspended; ask the provider")
+
+
+def address_of(request: Request) -> str:
+    """Where the request came from, believing as many proxies as `NAAS_TRUSTED_PROXIES` says."""
+    address: str = SimpleRateThrottle.get_ident(SimpleRateThrottle, request)  # type: ignore[arg-type]
+    return address
+
+
+def _request_id(request: Request) -> str:
+    return str(getattr(request._request, "id", ""))

@@ -1,0 +1,41 @@
+"""Filters and ordering of lists. A parameter that is not known is refused: ignoring it would answer too much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework.filters import OrderingFilter
+from rest_framework.request import Request
+
+from naas.core.errors import Invalid, Problem
+
+ALWAYS = frozenset({"limit", "offset", "ordering"})
+
+
+class Filters(DjangoFilterBackend):  # type: ignore[misc]  # untyped library
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        filterset = self.get_filterset_class(view, queryset)
+        known = ALWAYS | set(filterset.base_filters if filterset else ())
+        if unknown := sorted(set(request.query_params) - known):
+            named = ", ".join(sorted(known))
+            raise Invalid(Problem(name[:64], f"there is no such parameter; there are: {named}") for name in unknown)
+        filtered: QuerySet[Any] = super().filter_queryset(request, queryset, view)
+        return filtered
+
+
+class Ordering(OrderingFilter):
+    """`?ordering=-name`, by the view's `ordering_fields`; always ends with the key, so that pages do not overlap."""
+
+    def get_default_valid_fields(self, queryset: Any, view: Any, context: Any = None) -> list[tuple[str, str]]:
+        return []
+
+    def get_ordering(self, request: Request, queryset: Any, view: Any) -> Any:
+        asked = [part.strip() for part in request.query_params.get(self.ordering_param, "").split(",") if part.strip()]
+        valid = self.remove_invalid_fields(queryset, asked, view, request)
+        if len(valid) < len(asked):
+            names = ", ".join(name for name, _ in self.get_valid_fields(queryset, view, {"request": request}))
+            raise Invalid([Problem("ordering", f"order by one of: {names or 'nothing here'}")])
+        chosen = tuple(valid) or tuple(queryset.query.order_by or queryset.model._meta.ordering)
+        return (*chosen, "pk")

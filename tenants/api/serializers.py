@@ -1,0 +1,123 @@
+"""What the tenants' endpoints read and write as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django.core.validators import RegexValidator
+from rest_framework import serializers
+
+from tenants.models import ROLES, ApiToken, AuditEvent, Membership, Tenant
+
+#: Control characters have no business in a name: they forge log lines and terminal output.
+one_line = RegexValidator(r"^[^\x00-\x1f\x7f\u2028\u2029]*\Z", "Control characters are not allowed.")
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses members it does not know: a misspelt option must not be ignored."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self._writable()))):
+            known = ", ".join(self._writable())
+            raise serializers.ValidationError(
+                {name[:64]: [f"There is no such field; there are: {known}."] for name in unknown}
+            )
+        return super().to_internal_value(data)
+
+    def _writable(self) -> list[str]:
+        return [name for name, field in self.fields.items() if not field.read_only]
+
+
+class Text(serializers.CharField):
+    """A string, and nothing that only looks like one: DRF would read 5 as "5"."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class TenantSummary(serializers.ModelSerializer[Tenant]):
+    class Meta:
+        model = Tenant
+        fields = ("id", "name", "slug")
+
+
+class Me(serializers.Serializer[Any]):
+    """Who the credential says you are."""
+
+    label = serializers.CharField()  # type: ignore[assignment]  # a field called like an attribute of fields
+    kind = serializers.CharField()
+    role = serializers.ChoiceField(choices=ROLES)
+    tenant = TenantSummary()
+
+
+class Member(serializers.ModelSerializer[Membership]):
+    email = serializers.EmailField(source="user.email")
+    name = serializers.CharField(source="user.name")
+
+    class Meta:
+        model = Membership
+        fields = ("id", "email", "name", "role", "created_at")
+
+
+class Token(serializers.ModelSerializer[ApiToken]):
+    class Meta:
+        model = ApiToken
+        fields = ("id", "name", "role", "prefix", "created_at", "expires_at", "last_used_at", "revoked_at")
+
+
+class TokenRequest(StrictSerializer):
+    name = Text(max_length=100, validators=[one_line])
+    role = serializers.ChoiceField(choices=ROLES)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class IssuedToken(Token):
+    """A token just made. `token` is shown this once."""
+
+    token = serializers.CharField(help_text="Send it as `Authorization: Bearer ...`. It cannot be shown again.")
+
+    class Meta(Token.Meta):
+        fields = (*Token.Meta.fields, "token")  # type: ignore[assignment]
+
+
+class Event(serializers.ModelSerializer[AuditEvent]):
+    class Meta:
+        model = AuditEvent
+        fields = (
+            "id",
+            "at",
+            "actor",
+            "actor_kind",
+            "actor_id",
+            "address",
+            "request_id",
+            "verb",
+            "object_type",
+            "object_id",
+            "detail",
+        )
+
+
+class EventFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped library
+    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+    until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+
+    class Meta:
+        model = AuditEvent
+        fields = ("verb", "actor", "actor_kind", "object_type", "object_id", "request_id")
+
+
+class AmountJson(serializers.Serializer[Any]):
+    services = serializers.IntegerField()
+    vcpu = serializers.FloatField()
+    memory_mb = serializers.IntegerField(help_text="MiB")
+
+
+class QuotaJson(serializers.Serializer[Any]):
+    """The most you may have at once, and what you have."""
+
+    limits = AmountJson()
+    used = AmountJson()
