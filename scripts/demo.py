@@ -1,0 +1,422 @@
+"""Places a customer's order through the REST API and sends real traffic through what comes of it.
+
+A plain client: besides the account, which `manage.py demo_tenant` makes, everything is
+asked of the API, and the customer's premises are those of the lab. Running it again finds
+what is there, shows it and measures again.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from rich.markup import escape
+from rich.table import Table
+
+from scripts.commands import CommandFailed, run
+from scripts.console import console, print_plain, say, step
+from scripts.errors import SetupError
+from scripts.place import Place, find_place
+
+POP = "fra1"
+#: Seconds within which the order must be done, and after that the routers know each other's networks.
+ORDER_PATIENCE = 180
+BGP_PATIENCE = 40
+POLL = 0.2
+IPERF_SECONDS = 3
+OPEN_ORDER = {"acknowledged", "pending", "held", "inProgress", "assessingCancellation", "pendingCancellation"}
+
+Json = dict[str, Any]
+
+
+class DemoFailed(SetupError):
+    """The demo cannot go on, or what it ordered does not work."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One of the customer's places: a host on a UNI, and the router ordered for it."""
+
+    name: str
+    router: str
+    asn: int
+    net4: str
+    net6: str
+    transport4: str
+    transport6: str
+
+    @property
+    def segment(self) -> str:
+        return f"{self.name}-lan"
+
+    def host(self, version: int) -> str:
+        return _at(self.net4 if version == 4 else self.net6, "10")
+
+    def gateway(self, version: int) -> str:
+        return _at(self.net4 if version == 4 else self.net6, "1")
+
+
+SITE_A = Site("site-a", "edge-a", 65010, "10.10.0.0/24", "fd00:10::/64", "10.255.0.1", "fd00:255::1")
+SITE_B = Site("site-b", "edge-b", 65020, "10.20.0.0/24", "fd00:20::/64", "10.255.0.2", "fd00:255::2")
+SITES = (SITE_A, SITE_B)
+TRANSPORT = "demo-transport"
+TRANSPORT_PREFIXES = ("10.255.0.0/29", "fd00:255::/64")
+
+
+def _at(network: str, host: str) -> str:
+    """The address of a host in one of the demo's networks, all of which end in 0 or '::'."""
+    base = network.partition("/")[0]
+    return base + host if ":" in base else base.removesuffix("0") + host
+
+
+@dataclass(frozen=True)
+class Account:
+    """What `manage.py demo_tenant` made. `password` is known only in the run that made it."""
+
+    tenant: str
+    email: str
+    password: str | None
+    token: str
+    api_url: str
+    unis: Mapping[str, Json]
+
+
+class Api:
+    """The REST API as the demo's tenant sees it. Refusals become `DemoFailed` with the API's own words."""
+
+    def __init__(self, account: Account) -> None:
+        self._client = httpx.Client(
+            base_url=account.api_url.rstrip("/") + "/",
+            headers={"Authorization": f"Bearer {account.token}"},
+            timeout=30,
+        )
+
+    def get(self, path: str, **filters: str) -> Json:
+        return self._ask("GET", path, params=filters)
+
+    def post(self, path: str, body: Json, **headers: str) -> Json:
+        key = {"Idempotency-Key": secrets.token_hex(16)}
+        return self._ask("POST", path, json=body, headers=key | headers)
+
+    def find(self, path: str, **filters: str) -> list[Json]:
+        found: list[Json] = self.get(path, **filters)["results"]
+        return found
+
+    def _ask(self, method: str, path: str, **options: Any) -> Json:
+        try:
+            answer = self._client.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise DemoFailed(
+                f"{method} {self._client.base_url}{path}: {error}. Is the platform up? (make up)"
+            ) from error
+        if answer.is_error:
+            raise DemoFailed(f"{method} {answer.url} was refused: {_problem(answer)}")
+        document: Json = answer.json()
+        return document
+
+
+def _problem(answer: httpx.Response) -> str:
+    """The problem details (RFC 9457) as one line for people."""
+    try:
+        document = answer.json()
+    except ValueError:
+        return f"{answer.status_code} {answer.text[:200]}"
+    fields = "; ".join(f"{e.get('path', '')}: {e.get('message', '')}" for e in document.get("errors", ()))
+    return f"{document.get('title', answer.status_code)}: {fields or document.get('detail', '')}"
+
+
+# --- the demo -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the traffic between the two hosts showed. `rtt` in milliseconds, `rate` in bit/s."""
+
+    rtt4: float
+    rtt6: float
+    rate: float
+
+
+def demo(place: Place) -> None:
+    account = open_account(place)
+    api = Api(account)
+    with step("Segments") as running:
+        made = make_segments(api, account)
+        running.outcome = f"{made} made" if made else "are there"
+    with step("Customer premises") as running:
+        for site in SITES:
+            make_premises(place, site, account)
+        running.outcome = ", ".join(f"{site.name} {site.host(4)}" for site in SITES)
+    order_routers(api)
+    services = [await_working(api, site) for site in SITES]
+    measured = measure(place)
+    summary = look(api, services[0])
+    show(services, measured, summary)
+    say_what_next(place, account, services[0])
+
+
+def open_account(place: Place) -> Account:
+    with step("Demo tenant") as running:
+        said = run(place.python, place.repo / "manage.py", "demo_tenant", "--json", cwd=place.repo)
+        document = json.loads(said)
+        running.outcome = f"{document['tenant']}, {document['email']}"
+    return Account(
+        tenant=document["tenant"],
+        email=document["email"],
+        password=document.get("password"),
+        token=document["token"],
+        api_url=document["api_url"],
+        unis={uni["name"]: uni for uni in document["unis"]},
+    )
+
+
+def make_segments(api: Api, account: Account) -> int:
+    """Make those that are missing; how many that were."""
+    wanted = [
+        {"name": TRANSPORT, "pop": POP, "kind": "transport", "prefixes": list(TRANSPORT_PREFIXES)},
+        *(
+            {
+                "name": site.segment,
+                "pop": POP,
+                "kind": "access",
+                "uni": account.unis[site.name]["id"],
+                "prefixes": [site.net4, site.net6],
+            }
+            for site in SITES
+        ),
+    ]
+    there = {segment["name"] for segment in api.find("segments", page_size="100")}
+    missing = [segment for segment in wanted if segment["name"] not in there]
+    for segment in missing:
+        api.post("segments", segment)
+    return len(missing)
+
+
+def make_premises(place: Place, site: Site, account: Account) -> None:
+    addresses = [f"{site.host(4)}/24", f"{site.host(6)}/64"]
+    options = [option for address in addresses for option in ("--address", address)]
+    gateways = [option for version in (4, 6) for option in ("--gateway", site.gateway(version))]
+    uni = account.unis[site.name]["interface"]
+    lab(place, "up", site.name, "--uni", uni, *options, *gateways, "--serve")
+
+
+def lab(place: Place, *arguments: str) -> str:
+    return run(place.python, "-m", "worker.lab", *arguments, cwd=place.repo)
+
+
+# --- the order ------------------------------------------------------------------------
+
+
+def order_routers(api: Api) -> None:
+    """Order the routers that are missing, as one order; follow it, or the one that is under way, to its end."""
+    missing = [site for site in SITES if find_service(api, site) is None]
+    order = place_order(api, missing) if missing else _order_under_way(api)
+    if order is None:
+        print_plain("The routers are there already: measuring again.")
+        return
+    with step("Order") as running:
+        ended = follow(api, order)
+        running.outcome = f"{ended['id']} {ended['state']}"
+    if ended["state"] != "completed":
+        raise DemoFailed(f"order {ended['id']} ended as {ended['state']}: {_reasons(ended)}")
+
+
+def find_service(api: Api, site: Site) -> Json | None:
+    found = api.find("services", name=site.router)
+    return next((service for service in found if service["state"] != "terminated"), None)
+
+
+def place_order(api: Api, sites: Iterable[Site]) -> Json:
+    return api.post("orders", {"items": [_item(site) for site in sites]})
+
+
+def _order_under_way(api: Api) -> Json | None:
+    routers = {site.router for site in SITES}
+    for order in api.find("orders"):
+        if order["state"] in OPEN_ORDER and {_service_name(item) for item in order["items"]} & routers:
+            return order
+    return None
+
+
+def _item(site: Site) -> Json:
+    return {"action": "add", "kind": "router", "pop": POP, "name": site.router, "size": "S", "spec": _spec(site)}
+
+
+def _spec(site: Site) -> Json:
+    raise NotImplementedError
+
+
+def follow(api: Api, order: Json) -> Json:
+    """Print the order's steps as they end; the order when nothing more will happen to it."""
+    shown: set[tuple[str, Any]] = set()
+    deadline = time.monotonic() + ORDER_PATIENCE
+    while True:
+        order = api.get(f"orders/{order['id']}")
+        for line in _news(order, shown):
+            print_plain(line)
+        if order["state"] not in OPEN_ORDER:
+            return order
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"order {order['id']} is still {order['state']} after {ORDER_PATIENCE} s")
+        time.sleep(POLL)
+
+
+def _news(order: Json, shown: set[tuple[str, Any]]) -> Iterator[str]:
+    for item in order["items"]:
+        for each in item["steps"]:
+            key = (item["id"], each["started_at"])
+            if each["state"] == "running" or key in shown:
+                continue
+            shown.add(key)
+            yield _step_line(_service_name(item), each)
+
+
+def _step_line(service: str, each: Json) -> str:
+    place = f"{each['position'] + 1}/{each['total']}"
+    line = f"  {service:8} {place:>5}  {each['action']:16} {each['subject']:28} {each['duration_ms'] or 0:6.0f} ms"
+    return line if each["state"] == "done" else f"{line}  {each['state']}: {each['message']}"
+
+
+def _service_name(item: Json) -> str:
+    name: str = (item.get("service") or {}).get("name", "")
+    return name
+
+
+def _reasons(order: Json) -> str:
+    reasons = [f"{_service_name(item)}: {item.get('reason') or item['state']}" for item in order["items"]]
+    return "; ".join(reasons)
+
+
+# --- what came of it ------------------------------------------------------------------
+
+
+def await_working(api: Api, site: Site) -> Json:
+    """The service, once it is active and everything it checks about itself holds."""
+    deadline = time.monotonic() + BGP_PATIENCE
+    with step(f"Router {site.router}") as running:
+        while True:
+            service = find_service(api, site)
+            if service is None:
+                raise DemoFailed(f"router {site.router} is gone")
+            service = api.get(f"services/{service['id']}")
+            wrong = [c for c in service["conditions"] if c["status"] != "true"]
+            if service["state"] == "active" and not wrong:
+                running.outcome = f"{service['id']} active, {len(service['conditions'])} conditions hold"
+                return service
+            if time.monotonic() > deadline:
+                said = "; ".join(f"{c['type']}: {c['message'] or c['status']}" for c in wrong) or "no reason was given"
+                raise DemoFailed(f"router {site.router} is {service['state']} and does not work: {said}")
+            time.sleep(POLL)
+
+
+def measure(place: Place) -> Measured:
+    """Send traffic from the host behind one router to the host behind the other."""
+    with step("Traffic between the hosts") as running:
+        rtt4, rtt6 = (ping(place, SITE_A.name, SITE_B.host(version)) for version in (4, 6))
+        rate = iperf(place, SITE_A.name, SITE_B.host(4))
+        running.outcome = f"{rate / 1e6:,.0f} Mbit/s"
+    return Measured(rtt4, rtt6, rate)
+
+
+def ping(place: Place, site: str, target: str) -> float:
+    """Median-like figure of ping itself: its average, in milliseconds."""
+    try:
+        said = lab(place, "exec", site, "--", "ping", "-n", "-c", "4", "-i", "0.2", "-W", "2", target)
+    except CommandFailed as error:
+        raise DemoFailed(f"the host at {site} does not reach {target}: traffic does not pass\n{error}") from error
+    summary = next((line for line in said.splitlines() if line.startswith("rtt ")), "")
+    try:
+        return float(summary.split("/")[4])
+    except (IndexError, ValueError) as error:
+        raise DemoFailed(f"ping from {site} to {target} said nothing that can be read:\n{said}") from error
+
+
+def iperf(place: Place, site: str, target: str) -> float:
+    """Bit/s that one TCP connection brought to `target`."""
+    try:
+        said = lab(place, "exec", site, "--", "iperf3", "-J", "-c", target, "-t", str(IPERF_SECONDS))
+    except CommandFailed as error:
+        raise DemoFailed(f"iperf3 from {site} to {target} failed: traffic does not pass\n{error}") from error
+    try:
+        rate = float(json.loads(said)["end"]["sum_received"]["bits_per_second"])
+    except (KeyError, ValueError) as error:
+        raise DemoFailed(f"iperf3 from {site} to {target} said nothing that can be read") from error
+    if rate <= 0:
+        raise DemoFailed(f"iperf3 from {site} to {target} brought nothing across")
+    return rate
+
+
+def look(api: Api, service: Json) -> str:
+    """The router's BGP summary, through the looking glass."""
+    with step("Looking glass") as running:
+        asked = {"question": "bgp-summary", "arguments": {}}
+        answer = api.post(f"services/{service['id']}/inquiries", asked, Prefer="wait=10")
+        running.outcome = f"BGP summary of {service['name']}"
+    if answer["state"] != "answered":
+        raise DemoFailed(f"the looking glass did not answer: {answer['state']} {answer.get('output', '')}")
+    output: str = answer["output"]
+    return output
+
+
+# --- telling --------------------------------------------------------------------------
+
+
+def show(services: Iterable[Json], measured: Measured, summary: str) -> None:
+    say()
+    table = Table(title="Two sites, a router at each, eBGP between them", title_justify="left")
+    for heading in ("Site", "Host", "Router", "Service", "State", "AS"):
+        table.add_column(heading)
+    for site, service in zip(SITES, services, strict=True):
+        hosts = f"{site.host(4)}\n{site.host(6)}"
+        table.add_row(site.name, hosts, site.router, service["id"], service["state"], str(site.asn))
+    console.print(table)
+    path = f"{SITE_A.name} > {SITE_A.router} > {SITE_B.router} > {SITE_B.name}"
+    figures = Table(title=f"Traffic {path}", title_justify="left", show_header=False)
+    figures.add_row("ping IPv4", f"{measured.rtt4:.3f} ms")
+    figures.add_row("ping IPv6", f"{measured.rtt6:.3f} ms")
+    figures.add_row(f"TCP, {IPERF_SECONDS} s of iperf3", f"{measured.rate / 1e6:,.1f} Mbit/s")
+    console.print(figures)
+    say(f"[bold]BGP summary of {SITE_A.router}[/]")
+    print_plain(summary.strip())
+
+
+def say_what_next(place: Place, account: Account, service: Json) -> None:
+    api = account.api_url.rstrip("/")
+    token_file = place.var / "demo-token"
+    say()
+    say(f"[bold]Address[/]   {escape(_site_address(account.api_url))}")
+    password = account.password or "shown when it was made; a new one: make demo-password"
+    say(f"[bold]Login[/]     {escape(account.email)}  password: {escape(password)}")
+    say(f"[bold]Token[/]     {escape(str(token_file))}")
+    say()
+    say("[bold]Try next[/]")
+    for line in (
+        f'H="Authorization: Bearer $(cat {token_file})"',
+        f'curl -s -H "$H" {api}/services',
+        f'curl -s -H "$H" {api}/services/{service["id"]}',
+    ):
+        print_plain(f"  {line}")
+
+
+def _site_address(api_url: str) -> str:
+    url = httpx.URL(api_url)
+    return str(url.copy_with(path="/", query=None))
+
+
+def main() -> int:
+    try:
+        demo(find_place())
+    except SetupError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
