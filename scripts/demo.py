@@ -1,7 +1,7 @@
 """Places a customer's order through the REST API and sends real traffic through what comes of it.
 
-A plain client: besides the account, which `manage.py demo_tenant` makes, everything is
-asked of the API, and the customer's premises are those of the lab. Running it again finds
+A plain client: besides the account, which only a provider can give, everything is asked
+of the API, and the customer's premises are those of the lab. Running it again finds
 what is there, shows it and measures again.
 """
 
@@ -13,18 +13,21 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 from rich.markup import escape
 from rich.table import Table
 
+from scripts import environment
 from scripts.commands import CommandFailed, run
 from scripts.console import console, print_plain, say, step
 from scripts.errors import SetupError
 from scripts.place import Place, find_place
+from scripts.up import FIRST_POP as POP
+from scripts.up import manage
 
-POP = "fra1"
 #: Seconds within which the order must be done, and after that the routers know each other's networks.
 ORDER_PATIENCE = 180
 BGP_PATIENCE = 40
@@ -79,11 +82,10 @@ def _at(network: str, host: str) -> str:
 class Account:
     """What `manage.py demo_tenant` made. `password` is known only in the run that made it."""
 
-    tenant: str
     email: str
     password: str | None
     token: str
-    api_url: str
+    site_url: str
     unis: Mapping[str, Json]
 
 
@@ -92,7 +94,7 @@ class Api:
 
     def __init__(self, account: Account) -> None:
         self._client = httpx.Client(
-            base_url=account.api_url.rstrip("/") + "/",
+            base_url=f"{account.site_url}/api/v1/",
             headers={"Authorization": f"Bearer {account.token}"},
             timeout=30,
         )
@@ -163,22 +165,34 @@ def demo(place: Place) -> None:
 
 def open_account(place: Place) -> Account:
     with step("Demo tenant") as running:
-        said = run(place.python, place.repo / "manage.py", "demo_tenant", "--json", cwd=place.repo)
-        document = json.loads(said)
+        document = json.loads(manage(place, "demo_tenant", "--json", "--pop", POP))
+        _keep_token(place, document["token"])
         running.outcome = f"{document['tenant']}, {document['email']}"
+    port = environment.read(place.env_file).get("NAAS_WEB_PORT", str(environment.WEB_PORT))
     return Account(
-        tenant=document["tenant"],
         email=document["email"],
-        password=document.get("password"),
+        password=document["password"],
         token=document["token"],
-        api_url=document["api_url"],
+        site_url=f"http://localhost:{port}",
         unis={uni["name"]: uni for uni in document["unis"]},
     )
 
 
+def token_file(place: Place) -> Path:
+    return place.var / "demo-token"
+
+
+def _keep_token(place: Place, token: str) -> None:
+    """Keep the token where the suggested commands find it, readable for its owner alone."""
+    file = token_file(place)
+    file.touch(mode=0o600)
+    file.chmod(0o600)
+    file.write_text(token + "\n")
+
+
 def make_segments(api: Api, account: Account) -> int:
     """Make those that are missing; how many that were."""
-    wanted = [
+    wanted: list[Json] = [
         {"name": TRANSPORT, "pop": POP, "kind": "transport", "prefixes": list(TRANSPORT_PREFIXES)},
         *(
             {
@@ -191,7 +205,7 @@ def make_segments(api: Api, account: Account) -> int:
             for site in SITES
         ),
     ]
-    there = {segment["name"] for segment in api.find("segments", page_size="100")}
+    there = {segment["name"] for segment in api.find("segments", limit="200")}
     missing = [segment for segment in wanted if segment["name"] not in there]
     for segment in missing:
         api.post("segments", segment)
@@ -387,26 +401,29 @@ def show(services: Iterable[Json], measured: Measured, summary: str) -> None:
 
 
 def say_what_next(place: Place, account: Account, service: Json) -> None:
-    api = account.api_url.rstrip("/")
-    token_file = place.var / "demo-token"
     say()
-    say(f"[bold]Address[/]   {escape(_site_address(account.api_url))}")
-    password = account.password or "shown when it was made; a new one: make demo-password"
-    say(f"[bold]Login[/]     {escape(account.email)}  password: {escape(password)}")
-    say(f"[bold]Token[/]     {escape(str(token_file))}")
+    say(f"[bold]Address[/]  {account.site_url}")
+    say(f"[bold]Login[/]    {escape(account.email)}, {_about_password(account)}")
+    say(f"[bold]Token[/]    in {escape(str(token_file(place)))}")
     say()
     say("[bold]Try next[/]")
     for line in (
-        f'H="Authorization: Bearer $(cat {token_file})"',
-        f'curl -s -H "$H" {api}/services',
-        f'curl -s -H "$H" {api}/services/{service["id"]}',
+        f'auth="Authorization: Bearer $(cat {token_file(place)})"',
+        f'curl -s -H "$auth" {account.site_url}/api/v1/services',
+        f'curl -s -H "$auth" {account.site_url}/api/v1/services/{service["id"]}',
+        f'curl -s -H "$auth" -H "Content-Type: application/json" -H "Prefer: wait=10" -H "Idempotency-Key: $RANDOM" '
+        f"""-d '{{"question": "routes", "arguments": {{}}}}' """
+        f"{account.site_url}/api/v1/services/{service['id']}/inquiries",
+        f".venv/bin/python -m worker.lab exec {SITE_A.name} -- traceroute -n {SITE_B.host(4)}",
+        f".venv/bin/python -m worker.lab exec {SITE_A.name} -- curl -s http://{SITE_B.host(4)}/",
     ):
         print_plain(f"  {line}")
 
 
-def _site_address(api_url: str) -> str:
-    url = httpx.URL(api_url)
-    return str(url.copy_with(path="/", query=None))
+def _about_password(account: Account) -> str:
+    if account.password:
+        return f"password [bold]{escape(account.password)}[/] (made just now, shown only here)"
+    return "password as shown by the first run; a new one: .venv/bin/python manage.py changepassword " + account.email
 
 
 def main() -> int:
