@@ -43,7 +43,7 @@ class Vault:
     def decrypt(self, sealed: str) -> str:
         """The text that was encrypted. Raises `UnreadableSecret`."""
         try:
-            return self._fernet.decrypt(sealed).decode()
+            return self._fernet.decrypt(sealed.encode()).decode()
         except InvalidToken:
             raise UnreadableSecret("a stored secret fits none of NAAS_ENCRYPTION_KEYS; restore the key") from None
 
