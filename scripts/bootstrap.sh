@@ -15,6 +15,16 @@ stamp_dir=.venv/.naas
 
 say() { printf '%-28s %s\n' "$1" "$2"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+# Run a command with its output in a log, and show the end of that when it fails.
+logged() {
+  local log=$var/log/$1.log
+  shift
+  mkdir -p "$var/log"
+  "$@" >"$log" 2>&1 </dev/null && return
+  tail -n 15 "$log" >&2
+  fail "$1 failed; its whole output is in $log"
+}
+
 has() { command -v "$1" >/dev/null 2>&1; }
 
 # --- Debian packages -----------------------------------------------------------------------
@@ -79,14 +89,11 @@ apt_install() {
   [[ $EUID == 0 ]] || fail "missing Debian packages: $*. Run this as root, or install them first."
   has apt-get || fail "missing: $*. This machine has no apt-get; Debian 12 is what the platform is made for."
   export DEBIAN_FRONTEND=noninteractive
-  local log=$var/log/apt.log started=$SECONDS
-  mkdir -p "$var/log"
-  say "Debian packages" "installing $* (log: $log)"
+  local started=$SECONDS
+  say "Debian packages" "installing $*"
   keep_services_off
-  if ! { apt-get update && apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null; then
-    tail -n 15 "$log" >&2
-    fail "apt-get failed; its whole output is in $log"
-  fi
+  logged apt-update apt-get update
+  logged apt-install apt-get install -y --no-install-recommends "$@"
   disable_at_boot "$@"
   say "Debian packages" "installed in $((SECONDS - started)) s"
 }
@@ -99,7 +106,7 @@ ensure_venv() {
   python=$(find_python)
   [[ -n $python ]] || fail "Python 3.11 or newer with venv was not found (Debian: apt-get install python3 python3-venv)"
   say "Python environment" "making .venv with $python"
-  "$python" -m venv --clear .venv
+  logged venv "$python" -m venv --clear .venv
 }
 
 install_requirements() {
@@ -107,7 +114,7 @@ install_requirements() {
   digest=$(cat requirements*.txt constraints.txt | sha256sum | cut -c1-16)
   if [[ $(cat "$stamp_dir/$file" 2>/dev/null) == "$digest" ]]; then return; fi
   say "Python packages" "installing $file"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -r "$file" </dev/null
+  logged pip .venv/bin/python -m pip install --disable-pip-version-check --no-input -c constraints.txt -r "$file"
   mkdir -p "$stamp_dir"
   echo "$digest" >"$stamp_dir/$file"
   # The development requirements include the others.

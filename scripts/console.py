@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 TITLE_WIDTH = 28
+WIDTH = 100
 
 
 class Step:
@@ -26,9 +27,9 @@ class Step:
     def progress(self, text: str) -> None:
         """Show how far it is. Off a terminal this is a line of its own."""
         if self._show is not None and self._task is not None:
-            self._show.update(self._task, description=escape(f"{self._title:{TITLE_WIDTH}} {text}"[:110]))
+            self._show.update(self._task, description=escape(f"{self._title:{TITLE_WIDTH}} {text}"[:WIDTH]))
         else:
-            print_plain(f"  {self._title}: {text}")
+            print_plain(f"  {self._title}: {text}"[:WIDTH])
 
 
 console = Console(highlight=False)
@@ -36,22 +37,32 @@ console = Console(highlight=False)
 
 @contextmanager
 def step(title: str) -> Iterator[Step]:
-    """Time the block and print one line for it when it is done."""
+    """Time the block and print one line for it when it is done or has failed."""
     started = time.monotonic()
-    if console.is_terminal:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True) as show:
-            running = Step(title, show, show.add_task(title, total=None))
+    outcome = "failed"
+    try:
+        with _shown(title) as running:
             yield running
-    else:
-        running = Step(title, None, None)
-        yield running
-    _print_done(title, running.outcome, time.monotonic() - started)
+        outcome = running.outcome
+    finally:
+        _print_done(title, outcome, time.monotonic() - started)
+
+
+@contextmanager
+def _shown(title: str) -> Iterator[Step]:
+    """The step with a spinner and a clock, where there is a terminal."""
+    if not console.is_terminal:
+        yield Step(title, None, None)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as show:
+        yield Step(title, show, show.add_task(title, total=None))
 
 
 def _print_done(title: str, outcome: str, seconds: float) -> None:
+    mark = "[red]✗[/]" if outcome == "failed" else "[green]✓[/]"
     if console.is_terminal:
-        line = f"[green]✓[/] {escape(title):{TITLE_WIDTH}} {escape(outcome):50} [dim]{seconds:6.1f} s[/]"
+        line = f"{mark} {escape(title):{TITLE_WIDTH}} {escape(outcome):50} [dim]{seconds:6.1f} s[/]"
         console.print(line, soft_wrap=True)
     else:
         print_plain(f"{title:{TITLE_WIDTH}} {outcome:50} {seconds:6.1f} s")

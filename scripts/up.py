@@ -53,10 +53,12 @@ def prepare_database(place: Place) -> None:
 
 
 def enroll(place: Place) -> None:
-    """Give the installation its first PoP, on this machine."""
+    """Give the installation its first PoP, on this machine, and something to sell."""
     with step("PoP") as running:
-        manage(place, "enroll_pop", FIRST_POP, "--name", "Frankfurt 1", "--output", str(place.pops / FIRST_POP))
+        manage(place, "enroll_pop", FIRST_POP, "--name", "Frankfurt 1", "--city", "Frankfurt", "--country", "DE")
         running.outcome = FIRST_POP
+    with step("Catalogue") as running:
+        running.outcome = f"{len(manage(place, 'publish_offerings').splitlines())} offerings on sale"
 
 
 def start_platform(place: Place, settings: Mapping[str, str]) -> None:
