@@ -59,6 +59,15 @@ class ServiceEvent(StrEnum):
     TERMINATE = "terminate"
 
 
+class Health(StrEnum):
+    """How a service fares, as far as its PoP can tell."""
+
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    DOWN = "down"
+
+
 class IllegalTransition(NaasError):
     """The state does not know this event."""
 

@@ -13,8 +13,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from services import orders
-from services.condition import assess
-from services.models import Deployment, DeploymentStep, Health, Pop, ServiceEvent, ServiceInstance
+from services.health import assess
+from services.models import Deployment, DeploymentStep, Pop, ServiceEvent, ServiceInstance
 from worker.report import Beat, Phase, Report, StepReport
 
 #: Seconds for which a deployment that was just sent may be missing from a heartbeat.
@@ -102,7 +102,7 @@ def _update_health(deployment: Deployment, report: Report) -> None:
     if (instance.health, instance.health_reason) == (health, reason):
         return
     if instance.health != health:
-        _note(instance, f"health.{health}", f"{Health(health).label}: {reason}" if reason else Health(health).label)
+        _note(instance, f"health.{health}", f"{health}: {reason}" if reason else health)
     ServiceInstance.unscoped.filter(pk=instance.pk).update(health=health, health_reason=reason)
 
 

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from functools import partial
 from typing import ClassVar
 
 from django.db import models
 
 from naas.core.ids import new_id
-from services.lifecycle import ServiceState
+from services.lifecycle import Health, ServiceState
 from services.models.catalogue import OfferingSize
 from services.models.places import Pop, Segment
 from tenants.models import TenantOwned
 from worker.report import Phase, StepState
 
 
-def choices(enum: type[ServiceState] | type[Phase] | type[StepState]) -> list[tuple[str, str]]:
+def choices(enum: type[StrEnum]) -> list[tuple[str, str]]:
     return [(member.value, member.value) for member in enum]
-
-
-class Health(models.TextChoices):
-    UNKNOWN = "unknown", "Unknown"
-    HEALTHY = "healthy", "Healthy"
-    DEGRADED = "degraded", "Degraded"
-    DOWN = "down", "Down"
 
 
 class ServiceInstance(TenantOwned):
@@ -40,7 +34,7 @@ class ServiceInstance(TenantOwned):
     spec = models.JSONField()
     generation = models.PositiveIntegerField(default=1)
     state = models.CharField(max_length=20, choices=choices(ServiceState), default=ServiceState.FEASIBILITY_CHECKED)
-    health = models.CharField(max_length=10, choices=Health, default=Health.UNKNOWN)
+    health = models.CharField(max_length=10, choices=choices(Health), default=Health.UNKNOWN)
     health_reason = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     activated_at = models.DateTimeField(null=True, blank=True)

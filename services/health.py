@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.models.inventory import Health
+from services.lifecycle import Health
 from worker.report import Condition, Phase, Status
 
 

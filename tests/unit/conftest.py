@@ -1,0 +1,103 @@
+"""A provider with one PoP and a tenant with two UNIs, for tests of what is ordered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from services import orders, reports, segments
+from services.catalogue import publish
+from services.entry import ItemRequest
+from services.models import Deployment, Pop, PopStatus, ProductOrder, Segment, ServiceInstance, Uni
+from services.registry import kinds
+from services.segments import SegmentRequest
+from tenants.actor import Actor
+from tenants.models import Tenant
+from worker.report import Condition, Phase, Report
+from worker.seal import Identity
+
+
+@pytest.fixture
+def pop(db: None) -> Pop:
+    for kind in kinds().values():
+        publish(kind)
+    return Pop.objects.create(
+        slug="fra1",
+        name="Frankfurt",
+        status=PopStatus.OPEN,
+        vcpu_capacity=Decimal(100),
+        memory_capacity_mb=100_000,
+        public_identity=Identity.generate("pop.fra1").public().to_json(),
+    )
+
+
+@pytest.fixture
+def tenant(db: None) -> Tenant:
+    return Tenant.objects.create(name="Acme", slug="acme")
+
+
+@pytest.fixture
+def actor(tenant: Tenant) -> Actor:
+    return Actor.system(tenant, "a test")
+
+
+@pytest.fixture
+def uni(tenant: Tenant, pop: Pop) -> Uni:
+    uni: Uni = Uni.unscoped.create(tenant=tenant, pop=pop, name="site-a", interface="uni-site-a")
+    return uni
+
+
+@pytest.fixture
+def lan(actor: Actor, uni: Uni) -> Segment:
+    return segments.create(
+        actor=actor, request=SegmentRequest(name="lan", kind="access", uni=uni.pk, prefixes=("10.1.0.0/24",))
+    )
+
+
+@pytest.fixture
+def core(actor: Actor, pop: Pop) -> Segment:
+    return segments.create(
+        actor=actor,
+        request=SegmentRequest(name="core", kind="transport", pop=pop.slug, prefixes=("10.255.0.0/29",)),
+    )
+
+
+def router(name: str = "edge", **spec: Any) -> ItemRequest:
+    """An add of a router with one port on each of the fixtures' segments."""
+    ports = [{"name": "lan", "segment": "lan", "addresses": ["10.1.0.1/24"]}, {"name": "wan", "segment": "core"}]
+    return ItemRequest(action="add", kind="router", pop="fra1", name=name, size="S", spec={"ports": ports, **spec})
+
+
+def found(instance: ServiceInstance, phase: Phase, reason: str = "", *conditions: Condition) -> None:
+    """What the PoP would report of the generation that is wanted now."""
+    deployment = Deployment.unscoped.get(instance=instance)
+    report = Report(
+        pop=deployment.pop_id,
+        instance=instance.pk,
+        generation=deployment.generation,
+        phase=phase,
+        reason=reason,
+        conditions=conditions,
+        at=2_000_000_000.0 + deployment.generation,
+    )
+    reports.take(report)
+
+
+@pytest.fixture
+def standing(actor: Actor, lan: Segment, core: Segment) -> ServiceInstance:
+    """A router that was ordered and found active."""
+    order = orders.place(actor=actor, items=[router()])
+    orders.start(order_id=order.pk)
+    instance: ServiceInstance = order.items.get().instance
+    found(instance, Phase.CONVERGED)
+    return fresh(instance)
+
+
+def fresh(row: Any) -> Any:
+    return type(row)._base_manager.get(pk=row.pk)
+
+
+Placer = Callable[..., ProductOrder]
