@@ -6,6 +6,7 @@ so results are ignored and delivery is late-acknowledged.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 CORE_QUEUE = "core"
@@ -53,9 +54,49 @@ def celery_settings(queue: str) -> dict[str, Any]:
             "unacked_key": f"{queue}.unacked",
             "unacked_index_key": f"{queue}.unacked_index",
             "unacked_mutex_key": f"{queue}.unacked_mutex",
+            # One priority and so one key: otherwise four lists, with control characters in their names.
+            "priority_steps": [0],
+            # Without a limit kombu connects for ever, inside whoever publishes while the broker is away.
+            "max_retries": 0,
             "socket_connect_timeout": 2,
             "socket_timeout": 10,
             "retry_on_timeout": True,
             "health_check_interval": 10,
         },
     }
+
+
+#: What kombu 5.7 says to Redis for a worker that consumes, acknowledges, restores and publishes.
+_COMMANDS = (
+    *("hello", "auth", "select", "ping"),
+    *("brpop", "lpush", "rpush", "llen"),
+    *("sadd", "smembers", "hset", "hget", "hdel", "zadd", "zrem", "zrange"),
+    *("multi", "exec", "discard", "watch", "unwatch"),
+    # The mutex around the restoring of unacknowledged messages, which is released by a script.
+    *("set", "get", "del", "evalsha", "script|load"),
+)
+
+
+def acl_rules(slug: str, password: str) -> list[str]:
+    """Arguments of Redis 7's `ACL SETUSER <user>` for the PoP of this slug: exactly these rights, whatever there were.
+
+    It reaches the keys of its own queue, and may push to the core's: not read it, not count it.
+    """
+    queue = pop_queue(slug)
+    settings = celery_settings(queue)["broker_transport_options"]
+    keys = (
+        queue,
+        settings["unacked_key"],
+        settings["unacked_index_key"],
+        settings["unacked_mutex_key"],
+        f"_kombu.binding.{queue}",
+        f"_kombu.binding_permanent.{queue}",
+    )
+    return [
+        "reset",
+        "on",
+        f"#{hashlib.sha256(password.encode()).hexdigest()}",
+        *(f"~{key}" for key in keys),
+        *(f"+{command}" for command in _COMMANDS),
+        f"(~{CORE_QUEUE} +lpush)",
+    ]

@@ -1,0 +1,104 @@
+"""The Celery tasks of a PoP's queue: reconcile and ask. They parse, call and report; they decide nothing.
+
+Each takes one sealed envelope. A message that is lost, late or doubled does no harm: the
+store fences, and the healer's sweep carries on with what a task left.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import cache
+from typing import Any
+
+from celery import current_app, shared_task
+
+from worker.broker import ASK, RECONCILE
+from worker.config import load
+from worker.errors import NaasError, PermanentError
+from worker.host import Pop, storable
+from worker.keeper import Attempt, Keeper
+from worker.outbox import Outbox
+from worker.report import Answer, Ask, Phase, Report
+from worker.seal import Envelope, Forged
+
+log = logging.getLogger(__name__)
+
+#: Tries of one message before the rest is left to the healer's sweep, and seconds between two at most.
+TRIES, LONGEST_PAUSE = 3, 2.0
+#: Seconds to wait for readiness. Longer than any daemon takes to start; after that the healer keeps asking.
+READY_WITHIN = 30.0
+#: Seconds after which a question is not answered any more: nobody waits for it.
+ASK_AGE = 60.0
+
+
+@shared_task(name=RECONCILE)
+def reconcile(envelope: dict[str, Any]) -> None:
+    """Take over the desired state in the envelope and bring the PoP to it."""
+    pop, outbox, keeper = _station()
+    try:
+        received = Envelope.from_json(envelope)
+        desired = pop.desired(received, RECONCILE)
+    except Forged as error:
+        log.warning("a desired state was refused: %s", error)
+        return
+    except PermanentError as error:
+        outbox.report(
+            Report(pop.slug, received.instance, received.generation, Phase.PARKED, str(error), at=time.time())
+        )
+        return
+    accepted = pop.store.accept(
+        desired.instance,
+        desired.generation,
+        storable(received),
+        deleted=desired.is_deletion,
+        segments=tuple(segment.id for segment in desired.segments),
+    )
+    if not accepted:
+        log.info("generation %d of %s is not in force any more", desired.generation, desired.instance)
+        return
+    if (attempt := _bring(keeper, desired.instance)) is not None:
+        keeper.settle(attempt, within=READY_WITHIN)
+        keeper.look(attempt)
+
+
+def _bring(keeper: Keeper, instance: str) -> Attempt | None:
+    """Bring the instance to what is in force, with a few tries while waiting may help."""
+    attempt = keeper.bring(instance, wait=True)
+    for _ in range(TRIES - 1):
+        if attempt is None or attempt.outcome.retry is None:
+            break
+        # The lock is free meanwhile, so that a newer state need not wait.
+        time.sleep(min(attempt.outcome.retry, LONGEST_PAUSE))
+        attempt = keeper.bring(instance, wait=True)
+    return attempt
+
+
+@shared_task(name=ASK)
+def ask(envelope: dict[str, Any]) -> None:
+    """Run the command in the envelope in its instance's container and send the answer."""
+    pop, outbox, _ = _station()
+    try:
+        question = Ask.from_json(pop.open(Envelope.from_json(envelope), ASK, max_age=ASK_AGE))
+    except PermanentError as error:
+        log.warning("a question was refused: %s", error)
+        return
+    outbox.answer(_answer(pop, question))
+
+
+def _answer(pop: Pop, question: Ask) -> Answer:
+    try:
+        result = pop.runtime.exec(
+            question.instance, question.vnf, question.container, question.command, timeout=question.timeout
+        )
+    except NaasError as error:
+        return Answer(question.id, question.instance, error=str(error))
+    return Answer(question.id, question.instance, result.status, result.output)
+
+
+@cache
+def _station() -> tuple[Pop, Outbox, Keeper]:
+    """This process's means, made by its first task and so after the fork."""
+    pop = Pop(load())
+    outbox = Outbox(pop, current_app)
+    return pop, outbox, Keeper(pop, outbox)
