@@ -1,0 +1,467 @@
+"""Steers FRR and nftables inside the router's container: load, change, verify, and say how things are.
+
+The platform puts whole files at /etc/naas; here they become what runs, and only then are they
+copied to /run/naas as "applied". It does not decide what a router should do, and it trusts no
+exit status: a change counts when `show running-config` equals the file.
+
+Why not frr-reload.py alone: it removes before it adds (a changed filter is open for a moment), asks
+for the running configuration twice and leaves half a change behind when a line is refused. It is
+kept as the second way, for a difference that the first did not settle.
+
+Only the standard library, and as little of it as possible: the start of the interpreter counts in
+every change of every router.
+"""
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+
+CONFIG = "/etc/naas/frr.conf"
+FILTER = "/etc/naas/nftables.conf"
+STATE = "/run/naas"
+SOCKETS = "/run/frr"
+DAEMONS = ("zebra", "staticd", "bgpd", "bfdd")
+TABLE = ("nft", "-s", "list", "table", "inet", "naas")
+
+#: Seconds after which a load or change is given up: a daemon hangs.
+PATIENCE = 20
+#: Lines of `show running-config` that tell of the kernel or the program, not of the configuration.
+NOT_OURS = (
+    "frr version",
+    "hostname ",
+    "log ",
+    "service integrated-vtysh-config",
+    "ip forwarding",
+    "no ip forwarding",
+    "ipv6 forwarding",
+    "no ipv6 forwarding",
+)
+
+#: A configuration is a tree: each line maps to the lines indented below it.
+Tree = dict[str, "Tree"]
+
+
+class Refused(Exception):
+    """The files cannot be applied; the message is for people. What ran before runs still."""
+
+
+# --- programs -------------------------------------------------------------------------
+
+
+class Program:
+    """A program that was started; `finish` waits for it. Not `subprocess`, whose import costs more than most runs."""
+
+    def __init__(self, *argv: str) -> None:
+        self.argv = argv
+        reading, writing = os.pipe()
+        self._output = reading
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, writing, 1),
+            (os.POSIX_SPAWN_DUP2, writing, 2),
+        ]
+        self._pid = os.posix_spawnp(argv[0], argv, os.environ, file_actions=actions)
+        os.close(writing)
+
+    def finish(self) -> tuple[int, str]:
+        """Its exit status, and stdout with stderr."""
+        with os.fdopen(self._output, "rb") as pipe:
+            output = pipe.read()
+        status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return status, output.decode(errors="replace")
+
+    def require(self, what: str) -> str:
+        status, output = self.finish()
+        if status != 0:
+            raise Refused(f"{what}: {readable(output)}")
+        return output
+
+
+def readable(output: str) -> str:
+    """The first lines of a program's output in one line, without secrets."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return "; ".join(_without_secret(line) for line in lines[:5]) or "no reason given"
+
+
+def _without_secret(line: str) -> str:
+    head, word, _ = line.partition(" password ")
+    return f"{head}{word}***" if word else line
+
+
+# --- daemons --------------------------------------------------------------------------
+
+
+def ask(daemon: str, command: str, timeout: float = 2.0) -> str:
+    """What `daemon` answers to `command` on its socket: what vtysh does, without its 20 ms.
+
+    Raises OSError when it does not answer in `timeout` seconds.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.settimeout(timeout)
+        line.connect(f"{SOCKETS}/{daemon}.vty")
+        line.sendall(b"enable\0")
+        _answer(line)
+        line.sendall(command.encode() + b"\0")
+        return _answer(line)
+
+
+def _answer(line: socket.socket) -> str:
+    """One answer: text, three NULs and a status byte."""
+    received = b""
+    while len(received) < 4 or received[-4:-1] != b"\0\0\0":
+        piece = line.recv(65536)
+        if not piece:
+            raise ConnectionResetError("the daemon closed the connection")
+        received += piece
+    return received[:-4].decode(errors="replace")
+
+
+def silent() -> list[str]:
+    """The daemons that do not answer."""
+    return [daemon for daemon in DAEMONS if not _answers(daemon)]
+
+
+def _answers(daemon: str) -> bool:
+    try:
+        ask(daemon, "echo alive")
+    except OSError:
+        return False
+    return True
+
+
+def wait_for_daemons(patience: float) -> None:
+    end = time.monotonic() + patience
+    while missing := silent():
+        if time.monotonic() > end:
+            raise Refused(f"{', '.join(missing)} did not start")
+        time.sleep(0.005)
+
+
+# --- configuration as a tree ----------------------------------------------------------
+
+
+def parse(text: str) -> Tree:
+    """Read a configuration as `show running-config` writes it: one more space, one level down."""
+    root: Tree = {}
+    open_levels = [root]
+    for line in text.splitlines():
+        word = line.strip()
+        if not _counts(word):
+            continue
+        depth = len(line) - len(line.lstrip(" "))
+        del open_levels[depth + 1 :]
+        open_levels.append(open_levels[-1].setdefault(word, {}))
+    return root
+
+
+def _counts(word: str) -> bool:
+    if not word or word[0] in "!#" or word == "end" or word.startswith("exit"):
+        return False
+    return not word.startswith(NOT_OURS) and not word.endswith("configuration:") and word != "Building configuration..."
+
+
+def delta(wanted: Tree, running: Tree) -> list[str]:
+    """The commands that lead from `running` to `wanted`: first what is new or replaced, then what goes.
+
+    What another line still refers to is thereby there for as long as the reference is.
+    """
+    commands = [f"no {line}" for line in running if line not in wanted and line.startswith("router bgp ")]
+    # Under another AS number nothing of the old process remains that could be changed.
+    kept = {line: below for line, below in running.items() if f"no {line}" not in commands}
+    commands += _additions(wanted, kept, 0)
+    removed = _removed_neighbours(wanted, kept)
+    commands += _removals(wanted, kept, 0, removed)
+    return commands
+
+
+def _additions(wanted: Tree, running: Tree, depth: int) -> list[str]:
+    commands = []
+    for line, below in wanted.items():
+        found = running.get(line)
+        inner = _additions(below, found or {}, depth + 1)
+        if found is None or inner:
+            commands += [" " * depth + line, *inner, *_leave(line, below, depth)]
+    return commands
+
+
+def _removals(wanted: Tree, running: Tree, depth: int, removed: frozenset[str]) -> list[str]:
+    commands = []
+    replaced = {slot(line) for line in wanted}
+    for line, below in running.items():
+        if line in wanted:
+            inner = _removals(wanted[line], below, depth + 1, removed)
+        elif line.startswith("address-family "):
+            inner = _removals({}, below, depth + 1, removed)
+        else:
+            if slot(line) not in replaced and not _goes_with_neighbour(line, removed):
+                commands.append(" " * depth + _negated(line))
+            continue
+        if inner:
+            commands += [" " * depth + line, *inner, *_leave(line, below, depth)]
+    return commands
+
+
+def _negated(line: str) -> str:
+    if line.startswith("no "):
+        return line[3:]
+    words = line.split(" ")
+    if words[0] == "neighbor" and words[2] == "remote-as":
+        return f"no neighbor {words[1]}"
+    if words[0] == "neighbor" and words[2] in ("password", "description"):
+        return "no " + " ".join(words[:3])
+    return f"no {line}"
+
+
+def _leave(line: str, below: Tree, depth: int) -> list[str]:
+    if not below:
+        return []
+    return [" " * depth + ("exit-address-family" if line.startswith("address-family ") else "exit")]
+
+
+def slot(line: str) -> str:
+    """What can have one value only: setting it anew replaces the old one, so the old needs no removal."""
+    words = line.split(" ")
+    if words[0] == "neighbor" and len(words) > 3:
+        if words[2] in ("prefix-list", "route-map"):
+            return " ".join((*words[:3], words[-1]))
+        if words[2] == "timers":
+            return " ".join(words[:3] + ["connect"] * (words[3] == "connect"))
+        if words[2] == "bfd":
+            return " ".join(words[:4])
+        return " ".join(words[:3])
+    if words[0] in ("bgp", "set", "hostname", "log", "frr", "maximum-paths", "detect-multiplier"):
+        return " ".join(words[:2]) if words[0] in ("bgp", "set", "log", "frr") else words[0]
+    if words[0] in ("transmit-interval", "receive-interval"):
+        return words[0]
+    return line
+
+
+def _removed_neighbours(wanted: Tree, running: Tree) -> frozenset[str]:
+    return frozenset(_neighbours(running) - _neighbours(wanted))
+
+
+def _neighbours(tree: Tree) -> set[str]:
+    return {
+        line.split(" ")[1]
+        for process, below in tree.items()
+        if process.startswith("router bgp ")
+        for line in below
+        if line.startswith("neighbor ")
+    }
+
+
+def _goes_with_neighbour(line: str, removed: frozenset[str]) -> bool:
+    """`no neighbor X` takes every other line of X along."""
+    words = line.split(" ")
+    return words[0] == "neighbor" and words[1] in removed and words[2] != "remote-as"
+
+
+# --- load and change ------------------------------------------------------------------
+
+
+def running_config() -> Program:
+    return Program("vtysh", "-c", "show running-config no-header")
+
+
+def apply_commands(commands: list[str]) -> str:
+    """Let vtysh carry the commands out. Returns what it complained about; the comparison afterwards decides."""
+    path = f"{STATE}/delta"
+    _write(path, "\n".join([*commands, "end", ""]))
+    status, output = Program("vtysh", "-f", path).finish()
+    return readable(output) if status else ""
+
+
+def settle(wanted: Tree, running: Tree) -> None:
+    """Bring FRR from `running` to `wanted`. Raises `Refused` when it does not get there."""
+    complaint = ""
+    for _ in range(2):
+        commands = delta(wanted, running)
+        if not commands and wanted == running:
+            return
+        complaint = apply_commands(commands) or complaint
+        running = parse(running_config().require("the running configuration cannot be read"))
+        if running == wanted:
+            return
+    raise Refused(complaint or f"FRR did not take: {readable(chr(10).join(delta(wanted, running)))}")
+
+
+def settle_by_frr_reload(path: str, wanted: Tree, first: Refused) -> None:
+    """The second way: frr-reload.py, for what `delta` does not know. Raises `first` when that fails too."""
+    Program("/usr/lib/frr/frr-reload.py", "--reload", "--stdout", "--confdir", STATE, path).finish()
+    if parse(running_config().require("the running configuration cannot be read")) != wanted:
+        raise first
+
+
+def boot() -> None:
+    """Load the files into daemons that have just started. The filter already stands."""
+    wait_for_daemons(PATIENCE / 2)
+    Program("vtysh", "-f", CONFIG).finish()
+    wanted = parse(_read(CONFIG))
+    # Under load vtysh may have read half the file (FRRouting issue 15799): compare, and add what is missing.
+    settle(wanted, parse(running_config().require("the running configuration cannot be read")))
+    _note_applied()
+
+
+def reload() -> None:
+    """Bring what runs to the files, or leave what runs as it is and raise `Refused`."""
+    if missing := silent():
+        raise Refused(f"{', '.join(missing)} does not answer")
+    syntax = Program("vtysh", "-C", "-f", CONFIG)
+    filter_syntax = None if _same(FILTER) else Program("nft", "-c", "-f", FILTER)
+    showing = running_config()
+    checked = [_outcome(syntax, "the routing configuration is refused")]
+    if filter_syntax:
+        checked.append(_outcome(filter_syntax, "the packet filter is refused"))
+    before = parse(showing.require("the running configuration cannot be read"))
+    if complaints := [complaint for complaint in checked if complaint]:
+        raise Refused("; ".join(complaints))
+    if filter_syntax:
+        Program("nft", "-f", FILTER).require("the packet filter is refused")
+    _change(parse(_read(CONFIG)), before)
+    _note_applied(filter_changed=filter_syntax is not None)
+
+
+def _change(wanted: Tree, before: Tree) -> None:
+    try:
+        try:
+            settle(wanted, before)
+        except Refused as first:
+            settle_by_frr_reload(CONFIG, wanted, first)
+    except Refused:
+        _go_back(before)
+        raise
+
+
+def _go_back(before: Tree) -> None:
+    """Put back what ran before a change that was refused half way."""
+    if not _same(FILTER):
+        Program("nft", "-f", f"{STATE}/nftables.conf").finish()
+    settle(before, parse(running_config().require("the running configuration cannot be read")))
+
+
+def _outcome(program: Program, what: str) -> str:
+    status, output = program.finish()
+    return f"{what}: {readable(output)}" if status else ""
+
+
+def _note_applied(*, filter_changed: bool = True) -> None:
+    """Copy the files to /run/naas, the routing configuration last: with it the change is whole."""
+    if filter_changed:
+        _write(f"{STATE}/nftables.listing", Program(*TABLE).require("the packet filter cannot be read"))
+        _write(f"{STATE}/nftables.conf", _read(FILTER))
+    _write(f"{STATE}/frr.conf", _read(CONFIG))
+
+
+def _same(path: str) -> bool:
+    """Whether the file is the one applied last."""
+    try:
+        return _read(path) == _read(f"{STATE}/{os.path.basename(path)}")  # noqa: PTH119 - pathlib is 10 ms
+    except FileNotFoundError:
+        return False
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is 10 ms
+        return file.read()
+
+
+def _write(path: str, content: str) -> None:
+    with open(f"{path}.new", "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is 10 ms
+        file.write(content)
+    os.rename(f"{path}.new", path)  # noqa: PTH104 - pathlib is 10 ms
+
+
+# --- conditions -----------------------------------------------------------------------
+
+
+def applied() -> str:
+    """Why the files are not what runs, as far as it is known without asking FRR; empty when they are."""
+    stale = [os.path.basename(path) for path in (CONFIG, FILTER) if not _same(path)]  # noqa: PTH119 - as above
+    return f"{', '.join(stale)} has not been read completely" if stale else ""
+
+
+def daemons_alive() -> str:
+    missing = silent()
+    return f"{', '.join(missing)} does not answer" if missing else ""
+
+
+def configuration_applied() -> str:
+    """Why the running configuration is not the one of the files; empty when it is."""
+    listing = Program(*TABLE)
+    status, output = running_config().finish()
+    filter_status, filter_output = listing.finish()
+    if status:
+        return "the running configuration cannot be read"
+    if reason := applied():
+        return reason
+    if differing := delta(parse(_read(CONFIG)), parse(output)):
+        return f"the running configuration differs: {readable(chr(10).join(differing))}"
+    if filter_status or filter_output != _read(f"{STATE}/nftables.listing"):
+        return "the packet filter differs from the one applied"
+    return ""
+
+
+def neighbours_up() -> str:
+    """Which BGP neighbours are not established, and why; empty when all are, or none is wanted."""
+    import json
+
+    try:
+        told = json.loads(ask("bgpd", "show bgp neighbors json") or "{}")
+    except (OSError, ValueError):
+        return "bgpd does not tell its neighbours"
+    down = [_reason(address, peer) for address, peer in told.items() if isinstance(peer, dict)]
+    return "; ".join(reason for reason in down if reason)
+
+
+def _reason(address: str, peer: dict) -> str:  # type: ignore[type-arg]
+    state = peer.get("bgpState", "unknown")
+    if state == "Established" or peer.get("adminShutDown"):
+        return ""
+    why = peer.get("lastNotificationReason") or peer.get("lastResetDueTo") or "no session so far"
+    return f"{address} is {state} ({why})"
+
+
+# --- programs of the image ------------------------------------------------------------
+
+
+def _give_up(_signal: int, _frame: object) -> None:
+    raise Refused(f"not finished within {PATIENCE} s")
+
+
+def reload_main(arguments: list[str]) -> int:
+    signal.signal(signal.SIGALRM, _give_up)
+    signal.alarm(PATIENCE)
+    with open(f"{STATE}/lock", "w") as lock:  # noqa: PTH123 - pathlib is 10 ms
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            boot() if arguments == ["--boot"] else reload()
+        except Refused as refused:
+            print(refused, file=sys.stderr)  # noqa: T201 - this is the program's answer
+            return 1
+    return 0
+
+
+def ready_main() -> int:
+    """Holds when the files have been read to the end and every daemon answers."""
+    reason = applied() or daemons_alive()
+    print(reason or "ready")  # noqa: T201 - this is the program's answer
+    return 1 if reason else 0
+
+
+def health_main() -> int:
+    import json
+
+    checks = {
+        "DaemonsAlive": daemons_alive,
+        "ConfigurationApplied": configuration_applied,
+        "NeighboursUp": neighbours_up,
+    }
+    reasons = {name: check() for name, check in checks.items()}
+    conditions = [
+        {"type": name, "status": "false" if reason else "true", "message": reason} for name, reason in reasons.items()
+    ]
+    print(json.dumps(conditions))  # noqa: T201 - this is the program's answer
+    return 0
