@@ -288,5 +288,5 @@ LOGGING = {
         "stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["request_id"]},
     },
     "root": {"handlers": ["stderr"], "level": env.str("NAAS_LOG_LEVEL", default="INFO")},
-    "loggers": {"django": {"level": "INFO"}, "django.security.DisallowedHost": {"level": "ERROR"}},
+    "loggers": {"django": {"level": "INFO"}, "django.security.DisallowedHost": {"level": "CRITICAL"}},
 }

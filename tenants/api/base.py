@@ -52,6 +52,9 @@ class ScopedView(GenericAPIView[Any]):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if request.method in ("POST", "PUT", "PATCH"):
+            # Read here, so that no view takes a body that cannot be read for none.
+            _ = request.data
         handler = getattr(self, "post", None)
         if request.method == "POST" and handler is not None:
             self.post = idempotency.with_key(self, request, handler)
