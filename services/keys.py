@@ -26,6 +26,7 @@ def core_identity() -> Identity:
     file = Path(settings.NAAS_CORE_IDENTITY_FILE)
     if file.exists():
         return Identity.load(file)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     identity = Identity.generate(CORE)
     identity.save(file)
     return identity

@@ -15,7 +15,7 @@ from worker.apply import apply
 from worker.plan import plan
 from worker.reconcile import observe
 from worker.report import StepReport
-from worker.topology import DesiredState
+from worker.topology import DesiredState, Nic
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,18 @@ class Rehearsal:
 
 def rehearse(before: DesiredState | None, after: DesiredState) -> Rehearsal:
     """The steps from `before` (nothing, when the service is new) to `after`. Raises `PermanentError`."""
-    runtime, wiring = MemoryRuntime(), MemoryWiring()
+    runtime, wiring = MemoryRuntime(), MemoryWiring(_interfaces(before, after))
     if before is not None:
         apply(plan(before, observe(before.instance, runtime, wiring)), runtime, wiring, _silent)
     coming = plan(after, observe(after.instance, runtime, wiring))
     steps = tuple(RehearsedStep(step.action, step.subject, step.reason) for step in coming.steps)
     return Rehearsal(steps, tuple(sorted(coming.interrupts)))
+
+
+def _interfaces(*states: DesiredState | None) -> frozenset[str]:
+    """The host's interfaces that the segments continue on: in a rehearsal they are there."""
+    uplinks = (segment.uplink for state in states if state for segment in state.segments)
+    return frozenset(uplink.name for uplink in uplinks if isinstance(uplink, Nic))
 
 
 def _silent(step: StepReport) -> None:

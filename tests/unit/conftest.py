@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
+from django.db.models import Model
 
+from naas.celery import app
 from services import orders, reports, segments
 from services.catalogue import publish
 from services.entry import ItemRequest
-from services.models import Deployment, Pop, PopStatus, ProductOrder, Segment, ServiceInstance, Uni
+from services.keys import core_identity
+from services.models import Deployment, Pop, PopStatus, Segment, ServiceInstance, Uni
 from services.registry import kinds
 from services.segments import SegmentRequest
 from tenants.actor import Actor
 from tenants.models import Tenant
 from worker.report import Condition, Phase, Report
 from worker.seal import Identity
+
+
+@pytest.fixture(autouse=True)
+def _own_keys_and_broker(settings: Any, tmp_path: Path) -> Iterator[None]:
+    """Keys of this test alone, and kombu's broker in memory."""
+    settings.NAAS_CORE_IDENTITY_FILE = tmp_path / "core.json"
+    core_identity.cache_clear()
+    app.conf.broker_url = "memory://"
+    yield
+    core_identity.cache_clear()
 
 
 @pytest.fixture
@@ -96,8 +110,9 @@ def standing(actor: Actor, lan: Segment, core: Segment) -> ServiceInstance:
     return fresh(instance)
 
 
-def fresh(row: Any) -> Any:
+M = TypeVar("M", bound=Model)
+
+
+def fresh(row: M) -> M:
+    """The row as it is in the database now."""
     return type(row)._base_manager.get(pk=row.pk)
-
-
-Placer = Callable[..., ProductOrder]
