@@ -3,7 +3,7 @@
 Rows are written by `tenants.verbs` alone. A row of a tenant has no `objects`: it is reached
 through `tenants.scope`, and code of the provider or the platform that must look across
 tenants says `unscoped`, which a test allows in listed modules only. Nothing of a tenant is ever deleted by deleting
-the tenant: a tenant that has done anything stays, and is suspended (decision 0004).
+the tenant: a tenant that has done anything stays, and is suspended (decision 11).
 """
 
 from __future__ import annotations
