@@ -124,7 +124,7 @@ def preview(*, actor: Actor, items: Sequence[ItemRequest]) -> tuple[ItemPreview,
 def start(*, order_id: str) -> None:
     """Set an acknowledged order going: tell each item's PoP what is wanted. Doing it twice does no harm."""
     with transaction.atomic():
-        order = ProductOrder.unscoped.select_for_update().get(pk=order_id)
+        order = _locked(order_id)
         if order.state != OrderState.ACKNOWLEDGED:
             return
         _move(order, OrderEvent.START)
@@ -140,7 +140,8 @@ def tell(deployment: Deployment) -> None:
         dispatch.send_desired(deployment)
     except (PermanentError, SpecError) as error:
         with transaction.atomic():
-            deployment = Deployment.unscoped.select_for_update().get(pk=deployment.pk)
+            lock_tenant(deployment.tenant)
+            deployment = Deployment.unscoped.get(pk=deployment.pk)
             deployment.phase, deployment.reason, deployment.sent_at = Phase.PARKED, str(error), timezone.now()
             deployment.save(update_fields=["phase", "reason", "sent_at"])
             settle(deployment=deployment)
@@ -153,8 +154,7 @@ def cancel(*, actor: Actor, order: ProductOrder) -> ProductOrder:
     """
     actor.require(Role.OPERATOR)
     with transaction.atomic():
-        lock_tenant(order.tenant)
-        order = scope.of(order.tenant).all(ProductOrder).select_for_update().get(pk=order.pk)
+        order = _locked(order.pk)
         if order.state in ENDED | {OrderState.PENDING_CANCELLATION}:
             raise Conflict(f"order {order.pk} is {order.state} and cannot be cancelled")
         _move(order, OrderEvent.REQUEST_CANCELLATION, OrderEvent.ACCEPT_CANCELLATION)
@@ -187,7 +187,7 @@ def retry(*, actor: Actor, order: ProductOrder) -> ProductOrder:
 def expire(*, order_id: str, now: datetime) -> None:
     """Fail what an order has not done by its deadline, with the reason that its PoP gave last."""
     with transaction.atomic():
-        order = ProductOrder.unscoped.select_for_update().get(pk=order_id)
+        order = _locked(order_id)
         if order.state in ENDED or order.deadline > now:
             return
         if order.state == OrderState.ACKNOWLEDGED:
@@ -202,9 +202,10 @@ def expire(*, order_id: str, now: datetime) -> None:
 def settle(*, deployment: Deployment) -> None:
     """Draw the conclusions from what a PoP was found to have: for the service, its open item and its order.
 
-    Runs inside the transaction that recorded what was found. Doing it twice changes nothing.
+    Runs inside the transaction that recorded what was found, which holds the tenant's lock.
+    Doing it twice changes nothing.
     """
-    instance = ServiceInstance.unscoped.select_for_update().select_related("tenant").get(pk=deployment.instance_id)
+    instance = ServiceInstance.unscoped.select_related("tenant").get(pk=deployment.instance_id)
     item = OrderItem.unscoped.filter(instance=instance, state__in=OPEN).select_related("order").first()
     if deployment.observed_generation >= instance.generation:
         _arrive(instance)
@@ -213,7 +214,14 @@ def settle(*, deployment: Deployment) -> None:
     elif deployment.phase == Phase.PARKED and item is not None and item.state == OrderState.IN_PROGRESS:
         _fail(item, deployment.reason)
     if item is not None:
-        _settle_order(ProductOrder.unscoped.select_for_update().get(pk=item.order_id))
+        _settle_order(ProductOrder.unscoped.get(pk=item.order_id))
+
+
+def _locked(order_id: str) -> ProductOrder:
+    """The order as it is now, its tenant's lock held to the end of the transaction."""
+    lock_tenant(ProductOrder.unscoped.select_related("tenant").get(pk=order_id).tenant)
+    order: ProductOrder = ProductOrder.unscoped.get(pk=order_id)
+    return order
 
 
 def _enter_all(order: ProductOrder, items: Sequence[ItemRequest]) -> ProductOrder:
@@ -309,7 +317,7 @@ def _fail(item: OrderItem, reason: str) -> None:
 
 def _compensate(item: OrderItem) -> None:
     """Undo an item by a new generation: an add is removed, anything else returns to the last working spec."""
-    instance = ServiceInstance.unscoped.select_for_update().get(pk=item.instance_id)
+    instance = ServiceInstance.unscoped.get(pk=item.instance_id)
     working = Revision.unscoped.filter(
         instance=instance, worked_at__isnull=False, spec__isnull=False, generation__lt=item.generation
     ).first()

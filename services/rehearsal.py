@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.runtime.memory import MemoryRuntime
-from worker.wiring.memory import MemoryWiring
-
 from worker.apply import apply
 from worker.plan import plan
 from worker.reconcile import observe
 from worker.report import StepReport
+from worker.runtime.memory import MemoryRuntime
 from worker.topology import DesiredState, Nic
+from worker.wiring.memory import MemoryWiring
 
 
 @dataclass(frozen=True)

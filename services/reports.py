@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from services import orders
 from services.health import assess
+from services.locks import lock_tenant
 from services.models import Deployment, DeploymentStep, Pop, ServiceEvent, ServiceInstance
 from worker.report import Beat, Phase, Report, StepReport
 
@@ -24,14 +25,12 @@ SETTLING = 60
 @transaction.atomic
 def take(report: Report) -> None:
     """Take down one report. What is about another generation than the wanted one adds its steps and nothing more."""
-    deployment = (
-        Deployment.unscoped.select_for_update()
-        .select_related("instance")
-        .filter(instance=report.instance, pop=report.pop)
-        .first()
-    )
-    if deployment is None:
+    rows = Deployment.unscoped.filter(instance=report.instance, pop=report.pop)
+    known = rows.select_related("tenant").first()
+    if known is None:
         return
+    lock_tenant(known.tenant)
+    deployment = rows.select_related("instance").get()
     _take_steps(deployment, report.generation, report.steps)
     at = datetime.fromtimestamp(report.at, UTC)
     outdated = deployment.reported_at is not None and at < deployment.reported_at
