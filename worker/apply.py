@@ -36,7 +36,7 @@ from worker.wiring.base import Wiring
 class Reporter(Protocol):
     """Is told of each step as it begins and as it ends. It must not block: the work waits for it."""
 
-    def __call__(self, step: StepReport) -> None: ...
+    def __call__(self, step: StepReport, /) -> None: ...
 
 
 def apply(plan: Plan, runtime: Runtime, wiring: Wiring, report: Reporter) -> None:
