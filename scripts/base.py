@@ -15,20 +15,23 @@ from scripts.processes import Program, base_programs
 REDIS_TIMEOUT = 30.0
 
 
-def start(place: Place, settings: Mapping[str, str]) -> None:
-    """Start both and wait until they answer."""
-    start_engine(place, programs(place, settings))
+def start(place: Place, settings: Mapping[str, str]) -> str:
+    """Start both and wait until they answer. Says what was done about Docker."""
+    done = start_engine(place, programs(place, settings))
     if not environment.is_foreign_broker(settings):
         ready = partial(broker.answers, settings["REDIS_URL"])
         engine.wait_until(ready, "Redis", REDIS_TIMEOUT, place.log / "redis.log")
+    return done
 
 
-def start_engine(place: Place, wanted: tuple[Program, ...]) -> None:
+def start_engine(place: Place, wanted: tuple[Program, ...]) -> str:
     """Bring supervisor to `wanted`, and Docker to answering by whatever way this machine has."""
-    if engine.decide(engine.look()) is engine.Start.BY_SYSTEMD:
+    way = engine.decide(engine.look())
+    if way is engine.Start.BY_SYSTEMD:
         engine.start_unit(place)
     supervision.start_supervisor(place, wanted)
     engine.wait_until(engine.answers, "Docker", engine.START_TIMEOUT, place.log / "dockerd.log")
+    return f"Docker {engine.version()}: {way.value}"
 
 
 def programs(place: Place, settings: Mapping[str, str]) -> tuple[Program, ...]:

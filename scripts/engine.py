@@ -26,9 +26,9 @@ START_TIMEOUT = 90.0
 class Start(Enum):
     """How Docker comes to run."""
 
-    NOT_NEEDED = "it runs already"
-    BY_SYSTEMD = "systemctl start docker"
-    AS_PROCESS = "containerd and dockerd as processes of this platform"
+    NOT_NEEDED = "it ran already"
+    BY_SYSTEMD = "started by systemctl"
+    AS_PROCESS = "started as processes of this platform"
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,9 @@ LEFTOVER_LABEL = "naas.leftover"
 
 #: Seconds in which a registry must have answered; the download itself may take as long as it does.
 REGISTRY_TIMEOUT = 20.0
-APT_SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
+APT = Path("/etc/apt")
+#: Where machines say where they get Debian from; files of other vendors are called otherwise.
+APT_SOURCES = ("sources.list.d/*debian*.sources", "sources.list", "sources.list.d/*debian*.list")
 #: What debian:bookworm-slim leaves out as well.
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
 #: Variables that programs honour for a proxy; docker build passes them on when named.
@@ -134,7 +136,7 @@ def make_base(place: Place) -> None:
         commands.run(place.repo / "scripts/bootstrap.sh", "base")
     archive = place.var / "base.tar"
     slim = (f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT)
-    source = apt_source(APT_SOURCES)
+    source = apt_source(APT)
     try:
         commands.run("mmdebstrap", "--variant=minbase", "--include=ca-certificates", *slim, "bookworm", archive, source)
         commands.run("docker", "import", archive, OWN_BASE)
@@ -142,14 +144,15 @@ def make_base(place: Place) -> None:
         archive.unlink(missing_ok=True)
 
 
-def apt_source(candidates: tuple[Path, ...]) -> Path:
+def apt_source(apt: Path) -> Path:
     """The file that says where this machine gets Debian from. Raises `SetupError`."""
-    for file in candidates:
-        if file.is_file() and "bookworm" in file.read_text():
+    files = (file for pattern in APT_SOURCES for file in sorted(apt.glob(pattern)))
+    for file in files:
+        if {"bookworm", "main"} <= set(file.read_text().split()):
             return file
     raise SetupError(
-        f"{PUBLIC_BASE} cannot be pulled, and no apt source for Debian 12 (bookworm) was found in "
-        f"{' or '.join(map(str, candidates))} to make it from: add one, or `docker load` the image"
+        f"{PUBLIC_BASE} cannot be pulled, and {apt} names no source of Debian 12 (bookworm) main to make it from: "
+        "add one, or `docker load` the image"
     )
 
 

@@ -99,8 +99,7 @@ def docker(place: Place) -> Iterator[None]:
         return
     at_work = supervision.is_running(place)
     with step("Docker") as running:
-        base.start_engine(place, base.programs(place, {}))
-        running.outcome = f"started {engine.version()}"
+        running.outcome = base.start_engine(place, base.programs(place, {}))
     try:
         yield
     finally:

@@ -32,8 +32,7 @@ def up(place: Place) -> None:
         settings = environment.prepare(place, running=supervision.is_running(place))
         settings_step.outcome = str(place.env_file)
     with step("Docker and Redis") as base_step:
-        base.start(place, settings)
-        base_step.outcome = f"Docker {engine.version()}"
+        base_step.outcome = base.start(place, settings)
     with step("Images") as images_step:
         images.build_all(place, images_step)
     prepare_database(place)

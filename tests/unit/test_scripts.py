@@ -91,9 +91,7 @@ def test_what_a_person_changed_in_the_settings_stays(place: Place) -> None:
 def test_a_port_that_was_taken_meanwhile_is_replaced_and_the_password_stays(place: Place) -> None:
     before = environment.prepare(place, running=False)
     ports = environment.remembered_ports(before)
-    with socket.socket() as taker:
-        taker.bind(("127.0.0.1", ports.redis))
-        taker.listen()
+    with socket.create_server(("127.0.0.1", ports.redis)):
         after = environment.prepare(place, running=False)
         assert environment.prepare(place, running=True) == after
     assert environment.remembered_ports(after).redis > ports.redis
@@ -102,8 +100,7 @@ def test_a_port_that_was_taken_meanwhile_is_replaced_and_the_password_stays(plac
 
 def test_ports_in_use_by_the_running_platform_are_left_alone(place: Place) -> None:
     before = environment.prepare(place, running=False)
-    with socket.socket() as ourselves:
-        ourselves.bind(("127.0.0.1", environment.remembered_ports(before).web))
+    with socket.create_server(("127.0.0.1", environment.remembered_ports(before).web)):
         assert environment.prepare(place, running=True) == before
 
 
@@ -167,12 +164,15 @@ def test_an_image_is_built_again_when_its_folder_or_its_base_changes(tmp_path: P
 
 
 def test_the_base_is_made_from_the_machines_own_source_of_debian(tmp_path: Path) -> None:
-    other, own = tmp_path / "other.list", tmp_path / "debian.sources"
-    other.write_text("deb http://example.org stable main")
-    own.write_text("Suites: bookworm")
-    assert images.apt_source((tmp_path / "missing", other, own)) == own
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list.d" / "docker.list").write_text("deb https://example.org/linux/debian bookworm main")
     with pytest.raises(SetupError, match="docker load"):
-        images.apt_source((other,))
+        images.apt_source(tmp_path)
+    (tmp_path / "sources.list").write_text("deb http://mirror.example/debian bookworm main contrib")
+    assert images.apt_source(tmp_path) == tmp_path / "sources.list"
+    preferred = tmp_path / "sources.list.d" / "0000debian.sources"
+    preferred.write_text("Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm\nComponents: main\n")
+    assert images.apt_source(tmp_path) == preferred
 
 
 # --- processes --------------------------------------------------------------------------
