@@ -19,13 +19,17 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "naas.settings")
 SWEEP_INTERVAL = 5.0
 
 
+#: Without max_retries kombu tries for ever, inside the request that publishes; with the timeouts of a worker, a Redis
+#: that accepts and does not answer holds it up for 40 seconds. (A worker asks again every second, so 2 are enough.)
+PUBLISH_BRIEFLY = {"max_retries": 0, "socket_connect_timeout": 1, "socket_timeout": 2, "retry_on_timeout": False}
+
+
 def core_settings() -> dict[str, object]:
     shared = celery_settings(CORE_QUEUE)
     return shared | {
         "broker_url": settings.REDIS_URL,
         "broker_connection_timeout": 2,
-        # Without max_retries kombu tries for ever, inside the request that publishes.
-        "broker_transport_options": shared["broker_transport_options"] | {"max_retries": 0},
+        "broker_transport_options": shared["broker_transport_options"] | PUBLISH_BRIEFLY,
         "timezone": "UTC",
         "beat_schedule_filename": str(settings.NAAS_VAR / "beat-schedule"),
         "beat_schedule": {
