@@ -290,7 +290,7 @@ def settle(wanted: Tree, running: Tree) -> None:
 
 def settle_by_frr_reload(path: str, wanted: Tree, first: Refused) -> None:
     """The second way: frr-reload.py, for what `delta` does not know. Raises `first` when that fails too."""
-    Program("/usr/lib/frr/frr-reload.py", "--reload", "--stdout", "--confdir", STATE, path).finish()
+    Program("/usr/lib/frr/frr-reload.py", "--reload", "--stdout", "--confdir", "/etc/naas", path).finish()
     if parse(running_config().require("the running configuration cannot be read")) != wanted:
         raise first
 
