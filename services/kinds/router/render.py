@@ -37,6 +37,9 @@ CAPABILITIES = (
     "SYS_ADMIN",
 )
 
+#: FRR's own, which it leaves out of what it shows.
+BFD_DEFAULTS = BfdTimers()
+
 #: What of the read-only root must be written to, with its options for Docker.
 TMPFS = (
     "/etc/frr:size=1m,mode=755",
@@ -126,12 +129,14 @@ def frr_conf(spec: RouterSpec, ports: Placed, instance: str) -> str:
         families=tuple(_families(spec.bgp)) if spec.bgp else (),
         filters=sorted(set(_filter_lines(neighbours))),
         maps=[RouteMap(name, settings) for name, settings in sorted(maps.items())],
-        bfd_profiles=sorted({n.bfd_timers for n in neighbours if n.bfd_timers}, key=bfd_profile_name),
+        bfd_profiles=sorted({timers for n in neighbours if (timers := bfd_profile(n))}, key=bfd_profile_name),
         settings_in=settings_in,
         settings_out=settings_out,
         filter_name=filter_name,
         map_name=map_name,
+        bfd_profile=bfd_profile,
         bfd_profile_name=bfd_profile_name,
+        bfd_defaults=BFD_DEFAULTS,
     )
 
 
@@ -161,7 +166,7 @@ def _families(bgp: Bgp) -> Iterator[Family]:
 
 
 def filter_name(rules: Iterable[PrefixRule]) -> str:
-    return f"filter-{digest([rule.model_dump() for rule in rules])}"
+    return f"filter-{digest(_filter(rules))}"
 
 
 def _filter_lines(neighbours: Iterable[Neighbour]) -> Iterator[str]:
@@ -171,9 +176,12 @@ def _filter_lines(neighbours: Iterable[Neighbour]) -> Iterator[str]:
             if rules is None:
                 continue
             name = f"{family} prefix-list {filter_name(rules)}"
-            yield from (f"{name} seq {(i + 1) * 5} {_rule(rule)}" for i, rule in enumerate(rules))
-            if not rules:
-                yield f"{name} seq 5 deny any"
+            yield from (f"{name} seq {(i + 1) * 5} {rule}" for i, rule in enumerate(_filter(rules)))
+
+
+def _filter(rules: Iterable[PrefixRule]) -> list[str]:
+    """The lines of a filter. FRR drops one that says the same as an earlier one, and knows no empty list."""
+    return list(dict.fromkeys(map(_rule, rules))) or ["deny any"]
 
 
 def _rule(rule: PrefixRule) -> str:
@@ -211,6 +219,11 @@ def _settings(bgp: Bgp | None) -> tuple[Callable[[Neighbour], tuple[str, ...]], 
 
 def map_name(settings: tuple[str, ...]) -> str:
     return f"set-{digest(settings)}"
+
+
+def bfd_profile(neighbour: Neighbour) -> BfdTimers | None:
+    """The timers for which a profile is needed: FRR shows none that are its defaults."""
+    return neighbour.bfd_timers if neighbour.bfd_timers != BFD_DEFAULTS else None
 
 
 def bfd_profile_name(timers: BfdTimers) -> str:
