@@ -45,13 +45,16 @@ class Template:
     ready: tuple[str, ...]
 
     @classmethod
-    def of(cls, client: docker.APIClient, holder: str, containers: Iterable[str], ready: tuple[str, ...]) -> Template:
-        """The template of a running service. `ready` is the command that ends with 0 in its first container."""
-        found = client.inspect_container(holder)
+    def of(cls, client: docker.APIClient, names: Iterable[str], ready: tuple[str, ...], keep: Path) -> Template:
+        """The template of a running service: its holder's name and those of its containers, in this order.
+
+        `ready` is the command that ends with 0 in its first container; its files are copied to `keep`.
+        """
+        holder, *members = (client.inspect_container(name) for name in names)
         return cls(
-            holder=_body(found),
-            containers=tuple(_body(client.inspect_container(container)) for container in containers),
-            ports=_ports(found["State"]["Pid"]),
+            holder=_body(holder),
+            containers=tuple(_kept(_body(member), keep / str(index)) for index, member in enumerate(members)),
+            ports=_ports(holder["State"]["Pid"]),
             ready=ready,
         )
 
@@ -59,6 +62,20 @@ class Template:
 def _body(inspected: Mapping[str, Any]) -> dict[str, Any]:
     config = {key: value for key, value in inspected["Config"].items() if key not in ("Hostname", "Labels")}
     return {**config, "HostConfig": dict(inspected["HostConfig"])}
+
+
+def _kept(body: dict[str, Any], keep: Path) -> dict[str, Any]:
+    """The same container, its mounts copied to `keep`."""
+    host = body["HostConfig"]
+    binds = [_copied(bind, keep / str(index)) for index, bind in enumerate(host.get("Binds") or ())]
+    return {**body, "HostConfig": {**host, "Binds": binds}}
+
+
+def _copied(bind: str, copy: Path) -> str:
+    """The bind with a copy of its source."""
+    source, _, rest = bind.partition(":")
+    shutil.copytree(source, copy)
+    return f"{copy}:{rest}"
 
 
 def _ports(pid: int) -> tuple[Port, ...]:
@@ -137,19 +154,11 @@ class Floor:
         return created
 
     def _start_member(self, number: int, index: int, holder: str) -> str:
-        body = self._template.containers[index]
-        host = {**body["HostConfig"], "NetworkMode": f"container:{holder}"}
-        host["Binds"] = [self._copied(bind, number, index, i) for i, bind in enumerate(host.get("Binds") or ())]
-        created = self._create(self.container(number, index), {**body, "HostConfig": host})
+        body = _kept(dict(self._template.containers[index]), self._directory / str(number) / str(index))
+        body["HostConfig"]["NetworkMode"] = f"container:{holder}"
+        created = self._create(self.container(number, index), body)
         self._client.start(created)
         return created
-
-    def _copied(self, bind: str, number: int, index: int, position: int) -> str:
-        """The bind with a copy of its source."""
-        source, _, rest = bind.partition(":")
-        copy = self._directory / str(number) / str(index) / str(position)
-        shutil.copytree(source, copy)
-        return f"{copy}:{rest}"
 
     def _wire(self, number: int, pid: int) -> None:
         outside = inside = ""

@@ -228,11 +228,16 @@ def lab(place: Place, *arguments: str) -> str:
 
 
 def order_routers(api: Api) -> None:
-    """Order the routers that are missing, as one order; follow it, or the one that is under way, to its end."""
-    missing = [site for site in SITES if find_service(api, site) is None]
-    order = place_order(api, missing) if missing else _order_under_way(api)
+    """Order what is missing; follow that order, or the one that is under way, to its end."""
+    there = {site.router: find_service(api, site) for site in SITES}
+    if all(there.values()):
+        order = _order_under_way(api)
+    else:
+        # The password between the two is new, so a router that is there already must learn it.
+        password = secrets.token_urlsafe(18)
+        order = api.post("orders", {"items": [_item(site, there[site.router], password) for site in SITES]})
     if order is None:
-        print_plain("The routers are there already: measuring again.")
+        print_plain("Both routers are there already: measuring again.")
         return
     with step("Order") as running:
         ended = follow(api, order)
@@ -246,10 +251,6 @@ def find_service(api: Api, site: Site) -> Json | None:
     return next((service for service in found if service["state"] != "terminated"), None)
 
 
-def place_order(api: Api, sites: Iterable[Site]) -> Json:
-    return api.post("orders", {"items": [_item(site) for site in sites]})
-
-
 def _order_under_way(api: Api) -> Json | None:
     routers = {site.router for site in SITES}
     for order in api.find("orders"):
@@ -258,12 +259,38 @@ def _order_under_way(api: Api) -> Json | None:
     return None
 
 
-def _item(site: Site) -> Json:
-    return {"action": "add", "kind": "router", "pop": POP, "name": site.router, "size": "S", "spec": _spec(site)}
+def _item(site: Site, there: Json | None, password: str) -> Json:
+    spec = _spec(site, SITE_B if site is SITE_A else SITE_A, password)
+    if there:
+        return {"action": "modify", "service": there["id"], "spec": spec}
+    return {"action": "add", "kind": "router", "pop": POP, "name": site.router, "size": "S", "spec": spec}
 
 
-def _spec(site: Site) -> Json:
-    raise NotImplementedError
+def _spec(site: Site, peer: Site, password: str) -> Json:
+    """A port to the site, one to the transport, and eBGP that announces the site's prefixes to the peer."""
+    lan = [f"{site.gateway(4)}/24", f"{site.gateway(6)}/64"]
+    wan = [f"{site.transport4}/29", f"{site.transport6}/64"]
+    return {
+        "ports": [
+            {"name": "lan", "segment": site.segment, "addresses": lan},
+            {"name": "wan", "segment": TRANSPORT, "addresses": wan},
+        ],
+        "bgp": {
+            "asn": site.asn,
+            "networks": [site.net4, site.net6],
+            "neighbours": [
+                {
+                    "address": address,
+                    "remote_asn": peer.asn,
+                    "description": peer.router,
+                    "password": password,
+                    "prefixes_in": [{"action": "permit", "prefix": network}],
+                    "bfd": True,
+                }
+                for address, network in ((peer.transport4, peer.net4), (peer.transport6, peer.net6))
+            ],
+        },
+    }
 
 
 def follow(api: Api, order: Json) -> Json:

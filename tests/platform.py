@@ -234,20 +234,24 @@ class Platform:
         document: Json = answer.json()
         return document
 
+    def segment(self, name: str, kind: str, prefixes: list[str], *, uni: str | None = None) -> Json:
+        place = {"uni": self.uni_ids[uni]} if uni else {}
+        return self.post("segments", {"name": name, "pop": self.pop, "kind": kind, "prefixes": prefixes, **place})
+
     def order(self, *items: Json) -> Json:
         return self.post("orders", {"items": list(items)})
 
     def add(self, name: str, spec: Json, size: str = "S") -> Json:
         return {"action": "add", "kind": "router", "pop": self.pop, "name": name, "size": size, "spec": spec}
 
-    def ended(self, order: Json, seconds: float = 60.0) -> Json:
+    def ended(self, order: Json, seconds: float = 60.0, every: float = 0.05) -> Json:
         """The order once nothing more will happen to it."""
 
         def look() -> Json | None:
             found = self.get(f"orders/{order['id']}")
             return found if found["state"] not in OPEN_ORDER else None
 
-        ended: Json = wait_for(look, f"the end of order {order['id']}", seconds)
+        ended: Json = wait_for(look, f"the end of order {order['id']}", seconds, every)
         return ended
 
     def done(self, *items: Json, seconds: float = 60.0) -> Json:
@@ -277,8 +281,8 @@ class Platform:
         return tuple(sorted(commands.run("docker", "ps", "--all", "--format", "{{.Names}}", *filters).split()))
 
     def traces(self) -> Traces:
-        """What is there now. The PoP's own database and lock file are part of the PoP, not of a service."""
-        own = ("pop.db", "pop.db-wal", "pop.db-shm", "locks")
+        """What is there now. What the PoP keeps for itself is no trace of a service."""
+        own = ("pop.db", "pop.db-wal", "pop.db-shm", "locks", "vnfs")
         files = (str(path.relative_to(self.state_dir)) for path in self.state_dir.rglob("*"))
         return Traces(
             containers=frozenset(self.containers()),
