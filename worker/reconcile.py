@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from worker import probes
 from worker.apply import Reporter, apply
@@ -33,7 +33,7 @@ class Outcome:
 
     `plans` are the plans that were carried out (none: nothing had to be done). `retry` is
     in how many seconds trying again may help; None when it stands as wanted, or when only
-    another desired state can help.
+    another desired state can help. `at` is when the look began that it tells of (Unix seconds).
     """
 
     phase: Phase
@@ -41,6 +41,7 @@ class Outcome:
     conditions: tuple[Condition, ...] = ()
     plans: tuple[Plan, ...] = ()
     retry: float | None = None
+    at: float = field(default_factory=time.time, compare=False)
 
     @property
     def stands(self) -> bool:
@@ -72,8 +73,10 @@ def reconcile(
     """Make the PoP agree with `desired`.
 
     When it does, the phase is GONE for a deletion and otherwise CONVERGING: whether it is
-    also ready, `ready` says. The caller holds the instance's lock.
+    also ready, `ready` says. `foreign` are segments that other instances of the PoP want.
+    The caller holds the instance's lock.
     """
+    foreign -= {segment.id for segment in desired.segments}
     done: list[Plan] = []
     try:
         for remaining in _plans(desired, runtime, wiring, foreign):
@@ -113,8 +116,8 @@ def ready(
     deadline = time.monotonic() + within
     pause = FIRST_POLL
     while True:
-        conditions = probe(desired, runtime, ProbeRole.READINESS)
-        outcome = judge(conditions)
+        began = time.time()
+        outcome = replace(judge(probe(desired, runtime, ProbeRole.READINESS)), at=began)
         if outcome.phase is Phase.CONVERGED or time.monotonic() + pause > deadline or superseded():
             return outcome
         time.sleep(pause)

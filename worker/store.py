@@ -38,7 +38,8 @@ CREATE TABLE IF NOT EXISTS instance (
     accepted   REAL NOT NULL,
     phase      TEXT NOT NULL,
     report     TEXT NOT NULL,      -- JSON of the last report without its steps, '' before the first
-    reported   INTEGER NOT NULL    -- whether that report was handed to the broker
+    reported   INTEGER NOT NULL,   -- whether that report was handed to the broker
+    found_at   REAL NOT NULL DEFAULT 0  -- when what it says was looked at
 ) WITHOUT ROWID;
 """
 
@@ -91,7 +92,7 @@ class Store:
 
         def write(database: sqlite3.Connection) -> bool:
             changed = database.execute(
-                """INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
                 ON CONFLICT (name) DO UPDATE SET
                     phase = CASE WHEN excluded.generation = generation THEN phase ELSE excluded.phase END,
                     report = CASE WHEN excluded.generation = generation THEN report ELSE excluded.report END,
@@ -120,11 +121,10 @@ class Store:
         return None if found is None else int(found[0])
 
     def foreign_segments(self, instance: str) -> frozenset[str]:
-        """The segments that other instances want and this one does not."""
-        rows = self._do(lambda db: db.execute("SELECT name, segments FROM instance WHERE segments != '[]'").fetchall())
-        own = {id for name, segments in rows if name == instance for id in json.loads(segments)}
-        others = {id for name, segments in rows if name != instance for id in json.loads(segments)}
-        return frozenset(others - own)
+        """The segments that other instances want, whether this one does or not."""
+        query = "SELECT segments FROM instance WHERE name != ? AND segments != '[]'"
+        rows = self._do(lambda db: db.execute(query, (instance,)).fetchall())
+        return frozenset(id for (segments,) in rows for id in json.loads(segments))
 
     def prune(self, *, now: float | None = None) -> int:
         """Forget settled deletions older than a week; says how many."""
@@ -137,16 +137,19 @@ class Store:
     def record(self, report: Report) -> bool:
         """Keep `report` as the last word on its instance; says whether it is new.
 
-        Nothing is kept of a generation that is not in force any more.
+        Nothing is kept of a generation that is not in force any more, nor of a look that
+        began before the one whose word is kept: two may look at once, and end in any order.
         """
         known = json.dumps(_lasting(report), sort_keys=True)
 
         def write(database: sqlite3.Connection) -> bool:
+            latest = "WHERE name = ? AND generation = ? AND found_at <= ?"
+            which = (report.instance, report.generation, report.at)
             changed = database.execute(
-                """UPDATE instance SET phase = ?, report = ?, reported = 0
-                WHERE name = ? AND generation = ? AND report != ?""",
-                (report.phase, known, report.instance, report.generation, known),
+                f"UPDATE instance SET phase = ?, report = ?, reported = 0 {latest} AND report != ?",  # noqa: S608
+                (report.phase, known, *which, known),
             )
+            database.execute(f"UPDATE instance SET found_at = ? {latest}", (report.at, *which))  # noqa: S608
             return changed.rowcount == 1
 
         return self._do(write)

@@ -139,6 +139,12 @@ def test_a_bug_is_raised() -> None:
         reconcile(ROUTER, runtime, MemoryWiring(), silent)
 
 
+def test_a_segment_that_others_want_too_is_still_ours_to_mend() -> None:
+    wiring = MemoryWiring()
+    assert reconcile(ROUTER, MemoryRuntime(), wiring, silent, foreign=frozenset({"lan"})).stands
+    assert [segment.id for segment in wiring.segments()] == ["lan"]
+
+
 def test_a_segment_that_only_others_want_is_none_of_ours() -> None:
     runtime, wiring = MemoryRuntime(), MemoryWiring()
     wiring.add_segment(Segment("dmz"))
