@@ -15,10 +15,13 @@ import environ
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
+from django.urls import reverse_lazy
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from naas.core.crypto import new_key
+from services.lifecycle import OrderState, ServiceState
+from worker.report import StepState
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -236,7 +239,65 @@ STORAGES = {
     },
 }
 
-UNFOLD = {"SITE_TITLE": "naas", "SITE_HEADER": "Provider console", "SHOW_VIEW_ON_SITE": False}
+
+def _pages(title: str, *pages: tuple[str, str, str]) -> dict[str, Any]:
+    """A group of the console's sidebar: each page as title, icon and model."""
+    items = [
+        {"title": name, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist")} for name, icon, model in pages
+    ]
+    return {"title": title, "separator": True, "items": items}
+
+
+UNFOLD = {
+    "SITE_TITLE": "naas",
+    "SITE_HEADER": "Provider console",
+    "SITE_URL": None,
+    "SITE_SYMBOL": "hub",
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "DASHBOARD_CALLBACK": "services.admin.dashboard.show",
+    "SIDEBAR": {
+        "show_search": False,
+        "navigation": [
+            {"title": "", "items": [{"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")}]},
+            _pages(
+                "Business",
+                ("Tenants", "apartment", "tenants_tenant"),
+                ("Orders", "shopping_cart", "services_productorder"),
+                ("Order items", "list_alt", "services_orderitem"),
+                ("Offerings", "storefront", "services_offering"),
+                ("Prices", "sell", "services_offeringsize"),
+                ("Quotas", "speed", "tenants_quota"),
+            ),
+            _pages(
+                "Network",
+                ("PoPs", "location_on", "services_pop"),
+                ("Transports", "cable", "services_transport"),
+                ("Ports (UNIs)", "settings_ethernet", "services_uni"),
+                ("Segments", "lan", "services_segment"),
+                ("Prefixes", "data_array", "services_prefix"),
+                ("Addresses", "tag", "services_address"),
+            ),
+            _pages(
+                "Operation",
+                ("Services", "router", "services_serviceinstance"),
+                ("Deployments", "deployed_code", "services_deployment"),
+                ("Steps", "footprint", "services_deploymentstep"),
+                ("History", "history", "services_revision"),
+                ("Events", "notifications", "services_serviceevent"),
+                ("Looking glass", "search", "services_inquiry"),
+            ),
+            _pages(
+                "Access",
+                ("People", "person", "tenants_user"),
+                ("Members", "group", "tenants_membership"),
+                ("API tokens", "key", "tenants_apitoken"),
+                ("Audit trail", "receipt_long", "tenants_auditevent"),
+                ("Repeated requests", "repeat", "tenants_idempotencyrecord"),
+            ),
+        ],
+    },
+}
 
 # --- API ------------------------------------------------------------------------------
 
@@ -271,6 +332,13 @@ SPECTACULAR_SETTINGS = {
     "DEFAULT_QUERY_MANAGER": "_default_manager",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    # Four fields are called `state`; the description needs a name for each.
+    "ENUM_NAME_OVERRIDES": {
+        "OrderState": [(state.value, state.value) for state in OrderState],
+        "ServiceState": [(state.value, state.value) for state in ServiceState],
+        "StepState": [(state.value, state.value) for state in StepState],
+        "InquiryState": "services.models.Inquiry.State",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -50,6 +50,12 @@ class ScopedView(GenericAPIView[Any]):
             return self.model.unscoped.none()
         return self.scope.all(self.model)
 
+    def get_object(self) -> Any:
+        """The row that the address names. Raises `NotFound`."""
+        row = scope.pick(self.get_queryset(), self.kwargs["pk"])
+        self.check_object_permissions(self.request, row)
+        return row
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if request.method in ("POST", "PUT", "PATCH"):

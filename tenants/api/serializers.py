@@ -38,6 +38,15 @@ class Text(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class Whole(serializers.IntegerField):
+    """A whole number: not "5", not 5.0, not true."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class TenantSummary(serializers.ModelSerializer[Tenant]):
     class Meta:
         model = Tenant

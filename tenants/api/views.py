@@ -44,9 +44,6 @@ class Tokens(mixins.ListModelMixin, mixins.RetrieveModelMixin, ScopedViewSet):
     serializer_class = json.Token
     ordering_fields = ("name", "created_at", "expires_at", "last_used_at")
 
-    def get_object(self) -> ApiToken:
-        return self.scope.get(ApiToken, self.kwargs["pk"])
-
     @extend_schema(
         request=json.TokenRequest, responses={201: json.IssuedToken}, summary="Make a token; it is shown once"
     )
