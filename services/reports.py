@@ -96,6 +96,8 @@ def _latest(steps: Iterable[StepReport]) -> Iterable[StepReport]:
 
 
 def _update_health(deployment: Deployment, report: Report) -> None:
+    if report.phase is Phase.CONVERGING and deployment.observed_generation < report.generation:
+        return  # still on its way to this generation: there is nothing to judge yet
     health, reason = assess(report.phase, report.conditions, report.reason)
     instance = deployment.instance
     if (instance.health, instance.health_reason) == (health, reason):

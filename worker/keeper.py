@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.broker import RECONCILE
 from worker.errors import PermanentError
@@ -75,7 +75,9 @@ class Keeper:
         """Run every probe of an instance that stands as wanted, and report when something changed."""
         if not attempt.is_live or attempt.desired is None:
             return attempt.outcome
-        outcome = judge(probe(attempt.desired, self._pop.runtime, *ProbeRole), before=attempt.row.phase)
+        began = time.time()
+        found = judge(probe(attempt.desired, self._pop.runtime, *ProbeRole), before=attempt.row.phase)
+        outcome = replace(found, at=began)
         self.tell(attempt.row, outcome)
         return outcome
 
@@ -92,7 +94,7 @@ class Keeper:
             outcome.reason,
             outcome.conditions,
             tuple(steps),
-            time.time(),
+            outcome.at,
         )
         is_new = self._pop.store.record(report)
         if is_new or (always and not self._is_superseded(row)):

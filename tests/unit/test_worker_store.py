@@ -89,7 +89,16 @@ def test_a_report_is_new_once(store: Store) -> None:
     assert store.record(said)
     step = StepReport("r", 0, 1, "plug", "edge:lan", "because", StepState.DONE, 1.0, 0.1)
     assert not store.record(report(1, conditions=said.conditions, steps=(step,), at=5.0))
-    assert store.record(report(1, conditions=(Condition("Alive", Status.FALSE),)))
+    assert store.record(report(1, conditions=(Condition("Alive", Status.FALSE),), at=6.0))
+
+
+def test_a_look_that_began_earlier_does_not_overrule_a_later_one(store: Store) -> None:
+    store.accept("svc-1", 1, ENVELOPE)
+    assert store.record(report(1, Phase.CONVERGED, at=5.0))
+    assert not store.record(report(1, Phase.CONVERGING, at=4.0))
+    row = store.row("svc-1")
+    assert row is not None
+    assert row.phase is Phase.CONVERGED
 
 
 def test_a_report_on_a_generation_that_is_not_in_force_is_not_kept(store: Store) -> None:
