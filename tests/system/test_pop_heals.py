@@ -208,7 +208,7 @@ def test_a_worker_killed_after_any_step_of_an_addition_leaves_it_to_the_sweep(po
     sweep(pop, WANTED)
     whole = pop.links()
     sweep(pop, DesiredState("svc-1", 1))
-    for after in range(1, 15):
+    for after in range(1, 13):
         pop.keep(service("svc-1", 2 * after))
         assert reconcile_and_die(pop, "svc-1", after) == -signal.SIGKILL
         sweep(pop, service("svc-1", 2 * after))
