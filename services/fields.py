@@ -185,9 +185,10 @@ Reference = Annotated[
 ]
 #: One line of text for people: letters of any script, no control or invisible characters.
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(_printable)]
-#: One line in printable ASCII without the characters that configuration languages give a meaning.
+#: One line in printable ASCII without the characters that configuration languages give a meaning,
+#: its words parted by one space, because daemons print no more of them.
 PlainText = Annotated[
-    str, Field(max_length=80, pattern=r"^([A-Za-z0-9]([A-Za-z0-9 .,:;()/_+@&=*'-]*[A-Za-z0-9.)])?)?$")
+    str, Field(max_length=80, pattern=r"^([A-Za-z0-9][A-Za-z0-9.,:;()/_+@&=*'-]*( [A-Za-z0-9.,:;()/_+@&=*'-]+)*)?$")
 ]
 
 

@@ -4,7 +4,7 @@ import json
 import secrets
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -64,20 +64,20 @@ class RouterBox:
         return f"{told[name]['status']}: {told[name]['message']}".removesuffix(": ")
 
     def wait_until_ready(self, seconds: float = 10.0) -> None:
-        wait_until(lambda: self.attempt("/usr/lib/naas/ready").returncode == 0, seconds, lambda: self._logs())
+        wait_until(lambda: self.attempt("/usr/lib/naas/ready").returncode == 0, seconds, self.logs)
 
-    def _logs(self) -> str:
+    def logs(self) -> str:
         done = self._docker("logs", "--tail", "20", self.name)
         return done.stdout + done.stderr
 
     @staticmethod
     def _docker(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=60)
+        return subprocess.run(["docker", *arguments], check=False, capture_output=True, text=True, timeout=60)
 
 
-def wait_until(holds: object, seconds: float, otherwise: object = lambda: "") -> None:
+def wait_until(holds: Callable[[], bool], seconds: float, otherwise: Callable[[], object] = str) -> None:
     """Returns as soon as `holds()`; fails with what `otherwise()` says after `seconds`."""
     end = time.monotonic() + seconds
-    while not holds():  # type: ignore[operator]
-        assert time.monotonic() < end, otherwise()  # type: ignore[operator]
+    while not holds():
+        assert time.monotonic() < end, otherwise()
         time.sleep(0.05)

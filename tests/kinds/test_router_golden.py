@@ -51,7 +51,7 @@ def test_the_daemons_own_checkers_take_the_golden_files(box: RouterBox, case: st
 @pytest.mark.system
 @pytest.mark.parametrize("case", [*router_cases.NAMES, *reversed(router_cases.NAMES)])
 def test_any_case_can_follow_any_other_without_a_restart(box: RouterBox, case: str) -> None:
-    """`reload` succeeds only when `show running-config` then equals the file: this also holds the files in FRR's form."""
+    """`reload` succeeds only when `show running-config` then equals the file: so the files are in FRR's own form."""
     box.write(_golden(case))
     box.run("/usr/lib/naas/reload")
     assert "true" in box.condition("ConfigurationApplied")

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, TypeAdapter, model_validator
 
 from services.fields import (
     Address,
@@ -38,6 +38,15 @@ OWN_PORTS = {"tcp": frozenset({179}), "udp": frozenset({3784, 3785, 4784})}
 #: The kernel takes 80 octets as a TCP MD5 key; quotes, backslash, `|` and `?` mean something to FRR's command line.
 Password = Annotated[SecretStr, Field(min_length=1, max_length=80)]
 _PASSWORD = frozenset(map(chr, range(0x21, 0x7F))) - set("\"'`\\|?")
+
+
+def _translation(text: str) -> str:
+    return text if text == "masquerade" else _ADDRESS4.validate_python(text)
+
+
+_ADDRESS4: TypeAdapter[str] = TypeAdapter(Address4)
+#: One type, not a union of two: what is wrong is then said once, at the field's own path.
+Translation = Annotated[str, Field(pattern=r"^(masquerade|[0-9]{1,3}(\.[0-9]{1,3}){3})$"), AfterValidator(_translation)]
 
 
 class RouterPort(Spec):
@@ -193,9 +202,7 @@ class SourceNat(Spec):
 
     out_port: PortName
     source: Many[UnicastPrefix4] = Field((), max_length=50, description="Without any: every source")
-    to: Literal["masquerade"] | Address4 = Field(
-        "masquerade", description="masquerade: the port's own address; or one address of that port"
-    )
+    to: Translation = Field("masquerade", description="masquerade: the port's own address; or one address of that port")
 
 
 class PortForward(Spec):
