@@ -14,6 +14,7 @@ import errno
 import fcntl
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,7 +26,7 @@ import pyroute2.netns
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from worker.errors import PermanentError, TemporaryError
+from worker.errors import NaasError, PermanentError, TemporaryError
 from worker.topology import LiveSegment, LiveWire, Nic, Route, Segment, Uplink, Vxlan, Wire, digest, fabric_port
 from worker.wiring import marks, namespace
 from worker.wiring.marks import Mark
@@ -42,6 +43,9 @@ _ROOT_PARENT = 0xFFFFFFFF
 _INGRESS = 0xFFFF0000
 _EVERY_PROTOCOL = 3
 _ALL_REMOTES = "00:00:00:00:00:00"
+
+#: Names of bridges and of the fabric side of wires.
+_DERIVED = re.compile(r"[bw][0-9a-f]{14}")
 
 #: Errors after which the same call may succeed: something came or went meanwhile, or the kernel is short of memory.
 _PASSING = {
@@ -115,14 +119,8 @@ class NetlinkWiring:
         if not namespace.exists(self._fabric):
             return
         with _translated(f"remove segment {id}"), _locked(self._fabric), _entered(self._fabric) as fabric:
-            bridge = fabric.link(_bridge_name(id))
-            uplink = fabric.link(_uplink_name(id))
-            ports = () if bridge is None else tuple(x for x in fabric.links() if x.master == bridge.index)
-            if any(port != uplink for port in ports):
-                return
-            for link in (uplink, bridge):
-                if link is not None:
-                    fabric.remove(link)
+            for link in _going(fabric.links(), self._pop, id):
+                fabric.remove(link)
 
     # --- wires ---
 
@@ -168,9 +166,9 @@ class NetlinkWiring:
 
     def _live_segment(self, bridge: _Link, mark: Mark, links: Mapping[int, _Link]) -> LiveSegment:
         (id,) = mark.key
-        ports = {link.name for link in links.values() if link.master == bridge.index}
+        ports = {link.name for link in links.values() if link.master == bridge.index and not _is_bare(link)}
         whole = bool(mark.digests) and bridge.up and self._has_uplink(bridge, mark, links)
-        return LiveSegment(id, mark.digests[0] if whole else None, frozenset(ports - {_uplink_name(id)}))
+        return LiveSegment(id, mark.digests[0] if whole else None, frozenset(ports - {_uplink_name(self._pop, id)}))
 
     def _has_uplink(self, bridge: _Link, segment: Mark, links: Mapping[int, _Link]) -> bool:
         """Whether the uplink that the bridge's mark speaks of (none: nothing to miss) is on it."""
@@ -188,7 +186,9 @@ class NetlinkWiring:
 
     def _build_segment(self, fabric: _Net, segment: Segment) -> None:
         whole = Mark("seg", (segment.id,), (segment.digest, *_uplink_digests(segment)))
-        bridge = fabric.ensure(_bridge_name(segment.id), kind="bridge", br_mcast_snooping=0, br_forward_delay=0)
+        bridge = fabric.ensure(
+            _bridge_name(self._pop, segment.id), kind="bridge", br_mcast_snooping=0, br_forward_delay=0
+        )
         if marks.read(self._pop, bridge.altnames) != whole:
             bridge = fabric.mark(bridge, self._pop, whole.draft())
         fabric.set(bridge, mtu=segment.mtu)
@@ -197,7 +197,7 @@ class NetlinkWiring:
         fabric.mark(bridge, self._pop, whole)
 
     def _build_uplink(self, fabric: _Net, bridge: _Link, segment: Segment) -> None:
-        name = _uplink_name(segment.id)
+        name = _uplink_name(self._pop, segment.id)
         link = fabric.link(name)
         whole = Mark("uplink", (segment.id,), _uplink_digests(segment))
         if link is not None and (segment.uplink is None or marks.read(self._pop, link.altnames) != whole):
@@ -212,13 +212,16 @@ class NetlinkWiring:
         fabric.mark(link, self._pop, whole)
 
     def _make_uplink(self, fabric: _Net, name: str, uplink: Uplink, mtu: int) -> _Link:
-        """Made out of the root namespace, where its NIC or underlay is, straight into the fabric."""
+        """Made out of the root namespace, where its NIC or underlay is, straight into the fabric.
+
+        There is no moment at which it could be left behind in the root namespace.
+        """
         with _entered(self._root) as root:
-            match uplink:
-                case Nic():
-                    root.add(name, **_nic_options(root, uplink, mtu), mtu=mtu, net_ns_fd=self._fabric)
-                case Vxlan():
-                    root.add(name, **_vxlan_options(uplink), mtu=mtu, net_ns_fd=self._fabric)
+            options = _nic_options(root, uplink, mtu) if isinstance(uplink, Nic) else _vxlan_options(uplink)
+            try:
+                root.add(name, **options, mtu=mtu, net_ns_fd=self._fabric)
+            except NetlinkError as error:
+                raise _unlinkable(uplink, error) from error
         return fabric.need(name)
 
     # --- how a wire is found and made ---
@@ -262,7 +265,7 @@ class NetlinkWiring:
         fabric.mark(near, self._pop, whole)
 
     def _segment_bridge(self, fabric: _Net, segment: str) -> _Link:
-        bridge = fabric.link(_bridge_name(segment))
+        bridge = fabric.link(_bridge_name(self._pop, segment))
         if bridge is None or marks.read(self._pop, bridge.altnames) is None:
             raise TemporaryError(f"segment {segment} is not there yet", delay=1)
         return bridge
@@ -281,6 +284,27 @@ class NetlinkWiring:
         plug.fabric.limit(shaper, wanted)
         plug.fabric.set(shaper, up=True)
         plug.fabric.redirect(near, shaper)
+
+
+# --- one segment ----------------------------------------------------------------------
+
+
+def _going(links: Sequence[_Link], pop: str, segment: str) -> Iterator[_Link]:
+    """What goes with the segment: nothing of it while a wire is on it; bridges that nobody can name, always."""
+    bridge = next((link for link in links if link.name == _bridge_name(pop, segment)), None)
+    uplink = [link for link in links if link.name == _uplink_name(pop, segment)]
+    ports = [link for link in links if bridge and link.master == bridge.index and link not in uplink]
+    if all(map(_is_bare, ports)):
+        yield from (*uplink, *ports, *filter(None, [bridge]))
+    yield from (link for link in links if link.kind == "bridge" and link != bridge and _is_bare(link))
+
+
+def _is_bare(link: _Link) -> bool:
+    """Whether a worker was killed between making this bridge or wire and marking it.
+
+    Bridges are marked under the fabric's lock; wires are not, and who is just making one tries again.
+    """
+    return bool(_DERIVED.fullmatch(link.name)) and not link.altnames
 
 
 # --- one wire -------------------------------------------------------------------------
@@ -380,12 +404,12 @@ def _look_at_shaping(
 # --- names and options ----------------------------------------------------------------
 
 
-def _bridge_name(segment: str) -> str:
-    return "b" + digest(["segment", segment])[:14]
+def _bridge_name(pop: str, segment: str) -> str:
+    return "b" + digest(["segment", pop, segment])[:14]
 
 
-def _uplink_name(segment: str) -> str:
-    return "u" + digest(["segment", segment])[:14]
+def _uplink_name(pop: str, segment: str) -> str:
+    return "u" + digest(["segment", pop, segment])[:14]
 
 
 def _shaper_name(near: str) -> str:
@@ -423,6 +447,18 @@ def _vxlan_options(uplink: Vxlan) -> dict[str, Any]:
     if versions == {6}:
         return options | {"vxlan_local6": uplink.local or "::"}
     return options if uplink.local is None else options | {"vxlan_local": uplink.local}
+
+
+def _unlinkable(uplink: Uplink, error: NetlinkError) -> NaasError | NetlinkError:
+    """Why the kernel does not make the uplink. What is in use may be so by a fabric that is just going."""
+    match uplink, error.code:
+        case Nic(vlan=int() as vlan), errno.EOPNOTSUPP:
+            return PermanentError(f"this kernel has no VLAN interfaces (8021q): cannot reach {uplink.name} VLAN {vlan}")
+        case Nic(), errno.EINVAL | errno.EBUSY | errno.EEXIST:
+            return TemporaryError(f"interface {uplink.name} is in use by another segment", delay=2)
+        case Vxlan(), errno.EEXIST:
+            return TemporaryError(f"VXLAN {uplink.vni} on port {uplink.port} is in use by another segment", delay=2)
+    return error
 
 
 def _settle_fabric() -> None:
