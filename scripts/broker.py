@@ -18,11 +18,16 @@ CORE_USER = "core"
 
 
 def configuration(place: Place, port: int) -> str:
-    """The text of redis.conf. Append-only: without it a restart loses the queue."""
+    """The text of redis.conf.
+
+    Append-only: without it a restart loses the queue. A process title would be written over
+    the environment, by which supervisor's processes are known.
+    """
     return f"""\
 bind 127.0.0.1
 port {port}
 protected-mode yes
+set-proc-title no
 daemonize no
 dir {place.redis}
 aclfile {users_file(place)}
@@ -64,6 +69,12 @@ def answers(url: str) -> bool:
             return bool(client.ping())
     except redis.RedisError:
         return False
+
+
+def knows_user(url: str, user: str) -> bool:
+    """Whether Redis has a user of this name."""
+    with redis.Redis.from_url(url) as client:
+        return bool(client.acl_getuser(user))
 
 
 def _write_private(file: Path, text: str) -> None:

@@ -66,9 +66,9 @@ def follow(command: Iterable[Argument], on_line: Callable[[str], None], *, env: 
     return process.returncode
 
 
-def attach(*command: Argument, env: Environment = None) -> int:
+def attach(*command: Argument, env: Environment = None, cwd: Path | None = None) -> int:
     """Run with the terminal of the caller, and return the exit status."""
-    return subprocess.run([str(part) for part in command], env=env, check=False).returncode
+    return subprocess.run([str(part) for part in command], env=env, cwd=cwd, check=False).returncode
 
 
 def failure(command: Iterable[Argument], status: int, said: list[str]) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import shutil
 
-from scripts import base, commands, engine, images, supervision
+from scripts import base, commands, demo, engine, images, supervision
 from scripts.console import say, step
 from scripts.place import Place
 from scripts.processes import enrolled_pops
+from worker import lab
 
 #: The label that says which PoP a container belongs to.
 POP_LABEL = "naas.pop"
@@ -43,6 +44,8 @@ def clean(place: Place) -> None:
             supervision.stop_platform(place)
             base.start_engine(place, base.programs(place, {}))
             running.outcome = remove_services(place)
+        with step("Customer premises") as running:
+            running.outcome = remove_premises(place)
     if engine.answers():
         images.remove_leftovers()
     stop(place)
@@ -63,6 +66,14 @@ def remove_services(place: Place) -> str:
     for name in found:
         commands.run("ip", "netns", "delete", name)
     return f"removed {len(containers)} containers, {len(found)} fabrics"
+
+
+def remove_premises(place: Place) -> str:
+    """Remove the demo's sites. Sites that someone made by hand stay, with a word on how to remove them."""
+    for site in demo.SITES:
+        demo.lab(place, "down", site.name)
+    others = lab.names(root=None)
+    return f"others stay ({', '.join(others)}): python -m worker.lab down --all" if others else "removed"
 
 
 def service_containers(place: Place) -> tuple[str, ...]:

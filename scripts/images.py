@@ -73,7 +73,7 @@ def build_all(place: Place, step: Step) -> None:
     built = [recipe.tag for recipe in recipes(place.repo) if build(recipe, base, base_id, step)]
     if built:
         remove_leftovers()
-    step.outcome = (f"built {', '.join(built)}" if built else "up to date") + remark
+    step.outcome = f"built {', '.join(built)}{remark}" if built else "up to date"
 
 
 def build(recipe: Recipe, base: str, base_id: str, step: Step) -> bool:

@@ -49,10 +49,12 @@ def base_programs(*, redis_config: Path | None, containerd: bool, dockerd: bool)
 def platform_programs(place: Place, port: str) -> tuple[Program, ...]:
     """The web side, the core's workers, and two processes for every PoP that is enrolled here."""
     environment = {"NAAS_ENV_FILE": str(place.env_file), "NAAS_RELEASE": release(place, CORE_CODE, place.env_file)}
+    beat = (str(place.bin("celery")), "-A", "naas.celery", "beat", *beat_files(place))
     core = (
         Program("web", web_command(place, port), 20, environment),
         Program("core", celery(place, "naas.celery", CORE_QUEUE, "core", "2"), 20, environment),
-        Program("beat", (str(place.bin("celery")), "-A", "naas.celery", "beat", *beat_files(place)), 20, environment),
+        # Beat says every five seconds that it did its work.
+        Program("beat", beat, 20, environment | {"NAAS_LOG_LEVEL": "WARNING"}),
     )
     return core + tuple(program for slug in enrolled_pops(place) for program in pop_programs(place, slug))
 
@@ -86,7 +88,7 @@ def celery(place: Place, app: str, queue: str, node: str, processes: str) -> tup
 
 
 def beat_files(place: Place) -> tuple[str, ...]:
-    return ("--schedule", str(place.var / "beat-schedule"), "--pidfile", "", "--loglevel", "INFO")
+    return ("--schedule", str(place.var / "beat-schedule"), "--pidfile", "")
 
 
 def release(place: Place, packages: Iterable[str], *settings: Path) -> str:

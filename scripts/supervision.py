@@ -6,8 +6,10 @@ one that runs, over its private socket.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import signal
 import time
 import xmlrpc.client
 from collections.abc import Iterable, Mapping
@@ -24,6 +26,9 @@ from scripts.processes import Program
 #: Seconds that a process may take to end its work before it is killed.
 GRACE = 20
 SHUTDOWN_TIMEOUT = 120.0
+
+#: How supervisor marks the processes of Docker.
+ENGINE_MARKS = {"SUPERVISOR_GROUP_NAME=containerd", "SUPERVISOR_GROUP_NAME=dockerd"}
 
 BASE_FILE = "10-base.conf"
 PLATFORM_FILE = "20-platform.conf"
@@ -150,15 +155,53 @@ def update(place: Place) -> None:
 def shut_down(place: Place) -> bool:
     """Stop supervisor and all it runs. Says whether there was anything to stop."""
     if not is_running(place):
-        return False
+        return end_orphans(place)
     pid = int(_rpc(place).getPID())
     _rpc(place).shutdown()
     deadline = time.monotonic() + SHUTDOWN_TIMEOUT
-    while Path(f"/proc/{pid}").exists():
+    while lives(pid):
         if time.monotonic() > deadline:
             raise SetupError(f"supervisor (process {pid}) is still stopping; see {place.log / 'supervisor.log'}")
         time.sleep(0.1)
     return True
+
+
+def end_orphans(place: Place) -> bool:
+    """End what a supervisor that was killed left running. Says whether there was anything.
+
+    Docker is not ended: it is of use as it is, and the processes that carry containers bear its mark.
+    """
+    left = orphans(place)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in orphans(place):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        deadline = time.monotonic() + GRACE
+        while orphans(place) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    return bool(left)
+
+
+def orphans(place: Place) -> tuple[int, ...]:
+    """Processes that a supervisor of this place started, by what it wrote into their environment."""
+    mark = f"SUPERVISOR_SERVER_URL=unix://{place.supervisor_socket}"
+    found = ((int(folder.name), _environment_of(folder)) for folder in Path("/proc").glob("[0-9]*"))
+    return tuple(pid for pid, variables in found if mark in variables and not variables & ENGINE_MARKS)
+
+
+def lives(pid: int) -> bool:
+    """Whether the process runs. One that ended and that no one has buried yet has no command line."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
+
+
+def _environment_of(process: Path) -> set[str]:
+    try:
+        return set((process / "environ").read_text(errors="replace").split("\0"))
+    except OSError:  # it ended meanwhile, or is not ours to read
+        return set()
 
 
 def wait_until_running(place: Place, names: Iterable[str], timeout: float) -> None:

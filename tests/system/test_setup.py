@@ -34,12 +34,12 @@ def place() -> Iterator[Place]:
 
 
 @pytest.fixture
-def settings(place: Place) -> dict[str, str]:
+def own(place: Place) -> dict[str, str]:
     return environment.prepare(place, running=False)
 
 
-def redis_program(place: Place, settings: dict[str, str]) -> tuple[Program, ...]:
-    config = broker.write_files(place, settings["REDIS_URL"])
+def redis_program(place: Place, own: dict[str, str]) -> tuple[Program, ...]:
+    config = broker.write_files(place, own["REDIS_URL"])
     return base_programs(redis_config=config, containerd=False, dockerd=False)
 
 
@@ -56,10 +56,10 @@ def process_id(place: Place, name: str) -> int:
 
 
 def test_redis_is_up_lets_only_its_users_in_and_comes_back_with_its_data_when_killed(
-    place: Place, settings: dict[str, str]
+    place: Place, own: dict[str, str]
 ) -> None:
-    url = settings["REDIS_URL"]
-    supervision.start_supervisor(place, redis_program(place, settings))
+    url = own["REDIS_URL"]
+    supervision.start_supervisor(place, redis_program(place, own))
     eventually(lambda: broker.answers(url))
     with redis.Redis.from_url(url) as client:
         client.set("kept", "yes")
@@ -74,24 +74,24 @@ def test_redis_is_up_lets_only_its_users_in_and_comes_back_with_its_data_when_ki
         assert client.get("kept") == b"yes"
 
 
-def test_shutting_down_leaves_no_process_and_can_be_done_twice(place: Place, settings: dict[str, str]) -> None:
-    supervision.start_supervisor(place, redis_program(place, settings))
-    eventually(lambda: broker.answers(settings["REDIS_URL"]))
+def test_shutting_down_leaves_no_process_and_can_be_done_twice(place: Place, own: dict[str, str]) -> None:
+    supervision.start_supervisor(place, redis_program(place, own))
+    eventually(lambda: broker.answers(own["REDIS_URL"]))
     pid = process_id(place, "redis")
     assert supervision.shut_down(place)
-    assert not Path(f"/proc/{pid}").exists()
+    assert not supervision.lives(pid)
     assert not supervision.is_running(place)
     assert not supervision.shut_down(place)
 
 
-def test_starting_again_restarts_what_changed_and_nothing_else(place: Place, settings: dict[str, str]) -> None:
+def test_starting_again_restarts_what_changed_and_nothing_else(place: Place, own: dict[str, str]) -> None:
     def sleepers(release: str) -> tuple[Program, ...]:
         return tuple(
             Program(name, ("sleep", "600"), 20, {"RELEASE": known})
             for name, known in (("steady", "one"), ("changing", release))
         )
 
-    base = redis_program(place, settings)
+    base = redis_program(place, own)
     supervision.start_supervisor(place, base)
     supervision.start_platform(place, sleepers("one"))
     supervision.wait_until_running(place, ["steady:steady", "changing:changing", "redis:redis"], 15)
@@ -107,16 +107,23 @@ def test_starting_again_restarts_what_changed_and_nothing_else(place: Place, set
     assert set(supervision.states(place)) == {"redis:redis"}
 
 
-def test_a_socket_left_by_a_crash_is_no_hindrance(place: Place, settings: dict[str, str]) -> None:
-    base = redis_program(place, settings)
+def test_what_a_killed_supervisor_left_running_is_ended_before_the_next_start(
+    place: Place, own: dict[str, str]
+) -> None:
+    base = redis_program(place, own)
     supervision.start_supervisor(place, base)
-    eventually(lambda: broker.answers(settings["REDIS_URL"]))
-    redis_pid, own_pid = process_id(place, "redis"), int((place.run / "supervisor.pid").read_text())
-    for pid in (own_pid, redis_pid):
-        os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not Path(f"/proc/{own_pid}").exists())
+    eventually(lambda: broker.answers(own["REDIS_URL"]))
+    left = process_id(place, "redis")
+    supervisor = int((place.run / "supervisor.pid").read_text())
+    os.kill(supervisor, signal.SIGKILL)
+    eventually(lambda: not supervision.is_running(place))
+
+    assert supervision.orphans(place) == (left,)
+    assert supervision.end_orphans(place)
+    assert not supervision.lives(left)
+    assert environment.prepare(place, running=False) == own
     supervision.start_supervisor(place, base)
-    eventually(lambda: broker.answers(settings["REDIS_URL"]))
+    eventually(lambda: broker.answers(own["REDIS_URL"]))
 
 
 @pytest.fixture
