@@ -15,7 +15,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -337,7 +337,9 @@ class DockerRuntime:
 
     def _connect(self, *, timeout: int) -> APIClient:
         with _translated("reach the engine"):
-            return APIClient(base_url=f"unix://{self._socket}", version="auto", timeout=timeout)
+            client = APIClient(base_url=f"unix://{self._socket}", version="auto", timeout=timeout)
+        client.trust_env = False  # a Unix socket has no proxy to be looked up with every call
+        return client
 
     def _exec_output(self, run: str, deadline: float) -> str:
         """What the command says until it ends. Raises `TimeoutError` at the deadline.
@@ -360,10 +362,10 @@ class DockerRuntime:
         found = self._inspect(container)
         if not pid or found is None or found.id not in _control_groups(pid):
             return
-        try:
-            os.killpg(os.getpgid(pid), signal.SIGKILL)
-        except ProcessLookupError:
-            return
+        with suppress(ProcessLookupError):
+            # The engine starts a command in a session of its own: the group is it and its children.
+            kill = os.killpg if os.getpgid(pid) == pid else os.kill
+            kill(pid, signal.SIGKILL)
 
 
 #: What holder and containers have in common.
