@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from worker import probes
 from worker.apply import Reporter, apply
 from worker.errors import PermanentError, TemporaryError
-from worker.plan import Plan, plan
+from worker.plan import Configure, Plan, plan
 from worker.report import Condition, Phase, Status
 from worker.runtime.base import Runtime
 from worker.topology import DesiredState, ObservedState, ProbeRole
@@ -95,8 +95,15 @@ def reconcile(
 
 def _plans(desired: DesiredState, runtime: Runtime, wiring: Wiring, foreign: frozenset[str]) -> Iterator[Plan]:
     """What is to be done, looked up anew each time it is asked for."""
+    observed = observe(desired.instance, runtime, wiring, foreign=foreign)
     while True:
-        yield plan(desired, observe(desired.instance, runtime, wiring, foreign=foreign))
+        remaining = plan(desired, observed)
+        yield remaining
+        if all(isinstance(step, Configure) for step in remaining.steps):
+            # No wire was touched, and looking at them costs more than everything else around a reload.
+            observed = replace(observed, vnfs=runtime.list(desired.instance))
+        else:
+            observed = observe(desired.instance, runtime, wiring, foreign=foreign)
 
 
 # --- readiness ------------------------------------------------------------------------

@@ -189,10 +189,11 @@ with pop.store.lock(sys.argv[1]):
 """
 
 
-def reconcile_and_die(pop: TestPop, instance: str, after: int) -> int:
+def reconcile_and_die(pop: TestPop, instance: str, after: int) -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), VARIABLE: str(pop.file)}
     command = (sys.executable, "-c", DYING, instance, str(after))
-    return subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, check=False).returncode
+    done = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, f"it did not die but said {done.stdout}{done.stderr}"
 
 
 def sweep(pop: TestPop, desired: DesiredState) -> None:
@@ -210,7 +211,7 @@ def test_a_worker_killed_after_any_step_of_an_addition_leaves_it_to_the_sweep(po
     sweep(pop, DesiredState("svc-1", 1))
     for after in range(1, 13):
         pop.keep(service("svc-1", 2 * after))
-        assert reconcile_and_die(pop, "svc-1", after) == -signal.SIGKILL
+        reconcile_and_die(pop, "svc-1", after)
         sweep(pop, service("svc-1", 2 * after))
         assert pop.stands(WANTED)
         assert len(pop.containers()) == 3
@@ -228,7 +229,7 @@ def test_a_worker_killed_after_any_step_of_a_deletion_leaves_it_to_the_sweep(pop
         pop.keep(wanted)
         sweep(pop, wanted)
         pop.keep(gone)
-        assert reconcile_and_die(pop, "svc-1", after) == -signal.SIGKILL
+        reconcile_and_die(pop, "svc-1", after)
         sweep(pop, gone)
         assert pop.leftovers() == []
 
@@ -240,7 +241,7 @@ def test_a_worker_killed_while_it_reloads_leaves_the_rest_to_the_sweep(pop: Test
     for after in (1, 2):
         changed = service("svc-1", after + 1, config=str(after + 1))
         pop.keep(changed)
-        assert reconcile_and_die(pop, "svc-1", after) == -signal.SIGKILL
+        reconcile_and_die(pop, "svc-1", after)
         sweep(pop, changed)
         assert docker("exec", container(pop, "edge.main"), "cat", "/run/applied") == str(after + 1)
     assert pop.containers() == before
