@@ -75,7 +75,7 @@ def _add(order: ProductOrder, position: int, request: ItemRequest, pops: Mapping
     size = size_on_sale(kind.name, request.size or "S")
     pop = _open_pop(request.pop, pops)
     name = _name(order, request.name)
-    spec = _under_spec(lambda: parse(kind, request.spec))
+    spec = _under_spec(lambda: parse(kind, _wanted(None, request.spec)))
     instance = ServiceInstance.unscoped.create(
         tenant=order.tenant, pop=pop, kind=kind.name, name=name, size=size, spec={}, state=ServiceState.DESIGNED
     )
@@ -212,11 +212,15 @@ def _service(order: ProductOrder, request: ItemRequest) -> ServiceInstance:
     return instance
 
 
-def _wanted(instance: ServiceInstance, given: Mapping[str, Any] | None) -> Any:
-    """The spec that a modify means, its kept secrets in the clear: the given one, or the one that is there."""
+def _wanted(instance: ServiceInstance | None, given: Mapping[str, Any] | None) -> Any:
+    """The spec that is meant, its kept secrets in the clear: the given one, or the one that is there.
+
+    A new service has no secret to keep: a spec copied from an answer must not make the mask a password.
+    """
+    stored = instance.spec if instance else None
     if given is None:
-        return reveal(instance.spec)
-    wanted, problems = keep(given, instance.spec)
+        return reveal(stored)
+    wanted, problems = keep(given, stored)
     if problems:
         raise Invalid(problems)
     return wanted
