@@ -27,6 +27,8 @@ from scripts.processes import Program
 GRACE = 20
 SHUTDOWN_TIMEOUT = 120.0
 
+#: What must outlive the rest.
+BASE_GROUPS = {"containerd", "dockerd", "redis"}
 #: How supervisor marks the processes of Docker.
 ENGINE_MARKS = {"SUPERVISOR_GROUP_NAME=containerd", "SUPERVISOR_GROUP_NAME=dockerd"}
 
@@ -144,7 +146,18 @@ def stop_platform(place: Place) -> None:
     """Stop all but the base programs, if supervisor runs."""
     (place.run / "supervisor.d" / PLATFORM_FILE).unlink(missing_ok=True)
     if is_running(place):
+        _end_platform(place)
         update(place)
+
+
+def _end_platform(place: Place) -> None:
+    """Tell all but the base programs to end, all at once: supervisor itself ends one group after the other."""
+    groups = {name.partition(":")[0] for name in states(place)} - BASE_GROUPS
+    for group in groups:
+        _rpc(place).stopProcessGroup(group, False)
+    deadline = time.monotonic() + GRACE + 1
+    while any(state == "STOPPING" for state in states(place).values()) and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def update(place: Place) -> None:
@@ -157,6 +170,7 @@ def shut_down(place: Place) -> bool:
     if not is_running(place):
         return end_orphans(place)
     pid = int(_rpc(place).getPID())
+    _end_platform(place)
     _rpc(place).shutdown()
     deadline = time.monotonic() + SHUTDOWN_TIMEOUT
     while lives(pid):
