@@ -8,6 +8,7 @@ has a random name, and everything it makes carries it; `close` removes all of th
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -83,7 +84,9 @@ class Platform:
     # --- life -------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Everything that `make up` does but Docker, images and the demo."""
+        """Everything that `make up` does but Docker, images, pages and the demo."""
+        # One line per request, and a test makes hundreds.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         self.place.make()
         self.settings = environment.prepare(self.place, running=False) | {"NAAS_RATE_CALLER": "100000/min"}
         environment.write(self.place.env_file, self.settings)
@@ -91,7 +94,6 @@ class Platform:
         self.run("redis")
         wait_for(lambda: broker.answers(self.settings["REDIS_URL"]), "Redis answering")
         self.manage("migrate", "--no-input", "--verbosity", "0")
-        self.manage("collectstatic", "--no-input", "--verbosity", "0")
         self.manage("enroll_pop", self.pop, "--name", "Test", "--out", str(self._pop_config))
         self._hasten_sweeps()
         for program in platform_programs(self.place, self.settings["NAAS_WEB_PORT"]):
@@ -246,13 +248,19 @@ class Platform:
 
     def ended(self, order: Json, seconds: float = 60.0, every: float = 0.05) -> Json:
         """The order once nothing more will happen to it."""
+        deadline = time.monotonic() + seconds
+        while (found := self.get(f"orders/{order['id']}"))["state"] in OPEN_ORDER:
+            if time.monotonic() > deadline:
+                raise TookTooLong(
+                    f"no end after {seconds:.0f} s: {json.dumps(found, indent=2)}\n{self._ends_of_logs()}"
+                )
+            time.sleep(every)
+        return found
 
-        def look() -> Json | None:
-            found = self.get(f"orders/{order['id']}")
-            return found if found["state"] not in OPEN_ORDER else None
-
-        ended: Json = wait_for(look, f"the end of order {order['id']}", seconds, every)
-        return ended
+    def _ends_of_logs(self, lines: int = 12) -> str:
+        return "\n".join(
+            f"--- {name}\n" + "\n".join(self.log(name).splitlines()[-lines:]) for name in (CORE, WORKER, HEALER)
+        )
 
     def done(self, *items: Json, seconds: float = 60.0) -> Json:
         """Order these items and wait until that is completed."""

@@ -7,16 +7,17 @@ from collections.abc import Iterator
 import pytest
 
 from tests.platform import Platform
-from tests.routers import make_segments
+from tests.routers import make_hosts, make_segments
 
 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
-    """A whole platform of its own (see `tests.platform`), with the segments that `tests.routers` orders on."""
+    """A whole platform of its own (see `tests.platform`), with the segments and hosts of `tests.routers`."""
     platform = Platform()
     try:
         platform.start()
         make_segments(platform)
+        make_hosts(platform)
         yield platform
     finally:
         platform.close()
