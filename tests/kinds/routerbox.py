@@ -55,6 +55,15 @@ class RouterBox:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def inside(self, *command: str) -> None:
+        """Run a program of this machine in the container's network namespace."""
+        subprocess.run(["nsenter", f"--net=/proc/{self.pid}/ns/net", *command], check=True, capture_output=True)
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a program of this machine in the container's network namespace."""
+        argv = ["nsenter", f"--net=/proc/{self.pid}/ns/net", *command]
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+
     def vtysh(self, command: str) -> str:
         return self.run("vtysh", "-c", command)
 

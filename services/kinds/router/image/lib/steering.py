@@ -179,7 +179,8 @@ def delta(wanted: Tree, running: Tree) -> list[str]:
 
 def _additions(wanted: Tree, running: Tree, depth: int) -> list[str]:
     commands = []
-    for line, below in wanted.items():
+    # BGP last: a filter that is named before it is written denies everything meanwhile.
+    for line, below in sorted(wanted.items(), key=lambda item: item[0].startswith("router bgp ")):
         found = running.get(line)
         inner = _additions(below, found or {}, depth + 1)
         if found is None or inner:
@@ -288,6 +289,24 @@ def settle(wanted: Tree, running: Tree) -> None:
     raise Refused(complaint or f"FRR did not take: {readable(chr(10).join(delta(wanted, running)))}")
 
 
+def revive(wanted: Tree, before: Tree) -> None:
+    """Start the sessions that ended for too many prefixes and whose limit has changed: FRR would wait its minutes."""
+    limits = _limits(before)
+    for neighbour, limit in _limits(wanted).items():
+        if limits.get(neighbour, limit) != limit and not _established(neighbour):
+            ask("bgpd", f"clear bgp {neighbour}")
+
+
+def _established(neighbour: str) -> bool:
+    return "BGP state = Established" in ask("bgpd", f"show bgp neighbors {neighbour}")
+
+
+def _limits(tree: Tree) -> dict[str, str]:
+    """The prefix limit of each neighbour."""
+    lines = [line for process in tree.values() for family in process.values() for line in family]
+    return {line.split(" ")[1]: line for line in lines if " maximum-prefix " in line}
+
+
 def settle_by_frr_reload(path: str, wanted: Tree, first: Refused) -> None:
     """The second way: frr-reload.py, for what `delta` does not know. Raises `first` when that fails too."""
     Program("/usr/lib/frr/frr-reload.py", "--reload", "--stdout", "--confdir", "/etc/naas", path).finish()
@@ -309,19 +328,22 @@ def reload() -> None:
     """Bring what runs to the files, or leave what runs as it is and raise `Refused`."""
     if missing := silent():
         raise Refused(f"{', '.join(missing)} does not answer")
+    # All at once: three quarters of a program's time is its start.
     syntax = Program("vtysh", "-C", "-f", CONFIG)
-    filter_syntax = None if _same(FILTER) else Program("nft", "-c", "-f", FILTER)
-    showing = running_config()
-    checked = [_outcome(syntax, "the routing configuration is refused")]
-    if filter_syntax:
-        checked.append(_outcome(filter_syntax, "the packet filter is refused"))
+    filter_syntax = Program("nft", "-c", "-f", FILTER)
+    showing, listing = running_config(), Program(*TABLE)
+    complaints = [
+        _outcome(syntax, "the routing configuration is refused"),
+        _outcome(filter_syntax, "the packet filter is refused"),
+    ]
     before = parse(showing.require("the running configuration cannot be read"))
-    if complaints := [complaint for complaint in checked if complaint]:
-        raise Refused("; ".join(complaints))
-    if filter_syntax:
+    filter_stands = _same(FILTER) and listing.finish() == (0, _read(f"{STATE}/nftables.listing"))
+    if any(complaints):
+        raise Refused("; ".join(filter(None, complaints)))
+    if not filter_stands:
         Program("nft", "-f", FILTER).require("the packet filter is refused")
     _change(parse(_read(CONFIG)), before)
-    _note_applied(filter_changed=filter_syntax is not None)
+    _note_applied(filter_changed=not filter_stands)
 
 
 def _change(wanted: Tree, before: Tree) -> None:
@@ -333,6 +355,7 @@ def _change(wanted: Tree, before: Tree) -> None:
     except Refused:
         _go_back(before)
         raise
+    revive(wanted, before)
 
 
 def _go_back(before: Tree) -> None:
