@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Protocol, runtime_checkable
 
@@ -57,6 +57,9 @@ class Visits:
 
     def want(self, instance: str, at: float) -> None:
         self.due[instance] = min(at, self.due.get(instance, at))
+
+    def is_planned(self, instance: str) -> bool:
+        return instance in self.due or instance in self.running
 
     def ripe(self, now: float) -> tuple[str, ...]:
         return tuple(name for name, at in self.due.items() if at <= now and name not in self.running)
@@ -144,10 +147,12 @@ class Healer:
             log.warning("this sweep is skipped: %s", error)
             return
         for row in rows:
-            if row.instance not in self._visits.due and (not row.is_settled or row.instance in present):
+            # What is on its way is looked at in every sweep: whoever worked on it may have died.
+            unplanned = not self._visits.is_planned(row.instance) or row.phase is Phase.CONVERGING
+            if unplanned and (not row.is_settled or row.instance in present):
                 self._visits.want(row.instance, now)
             if row.report is not None and not row.reported:
-                self._outbox.report(replace(row.report, at=time.time()), patience=0.0)
+                self._outbox.report(row.report, patience=0.0)
         self._note_strangers(present - {row.instance for row in rows})
 
     def _note_strangers(self, strangers: frozenset[str]) -> None:
@@ -213,10 +218,12 @@ def main() -> None:
         pop = Pop(load())
     except PermanentError as error:
         sys.exit(f"healer: {error}")
-    healer = Healer(pop, Outbox(pop, app))
+    outbox = Outbox(pop, app)
+    healer = Healer(pop, outbox)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: healer.stop())
     healer.run()
+    outbox.close()
 
 
 if __name__ == "__main__":

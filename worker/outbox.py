@@ -58,6 +58,10 @@ class Outbox:
         envelope = self._pop.seal(answer.to_json(), ANSWER, instance=answer.instance)
         self._post(lambda: self._publish(ANSWER, envelope)).result()
 
+    def close(self) -> None:
+        """Send what is being sent and drop the rest: a broker that hangs must not keep a process from ending."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
     @contextmanager
     def steps(self, desired: DesiredState) -> Iterator[Steps]:
         """Takes the reports of a plan's steps and sends them in batches while the plan runs."""

@@ -97,6 +97,7 @@ class Store:
                     phase = CASE WHEN excluded.generation = generation THEN phase ELSE excluded.phase END,
                     report = CASE WHEN excluded.generation = generation THEN report ELSE excluded.report END,
                     reported = CASE WHEN excluded.generation = generation THEN reported ELSE excluded.reported END,
+                    found_at = CASE WHEN excluded.generation = generation THEN found_at ELSE 0 END,
                     generation = excluded.generation, envelope = excluded.envelope, segments = excluded.segments,
                     deleted = excluded.deleted, accepted = excluded.accepted
                 WHERE excluded.generation >= generation""",
@@ -179,7 +180,8 @@ class Store:
     # --- SQLite -----------------------------------------------------------------------
 
     def _rows(self, where: str, *values: object) -> tuple[Row, ...]:
-        query = f"SELECT name, generation, envelope, deleted, accepted, phase, report, reported FROM instance {where}"  # noqa: S608
+        columns = "name, generation, envelope, deleted, accepted, phase, report, reported, found_at"
+        query = f"SELECT {columns} FROM instance {where}"  # noqa: S608
         return tuple(_row(found) for found in self._do(lambda db: db.execute(query, values).fetchall()))
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -221,9 +223,9 @@ def _lasting(report: Report) -> dict[str, Any]:
     return document
 
 
-def _row(found: tuple[str, int, bytes, int, float, str, str, int]) -> Row:
-    instance, generation, envelope, deleted, accepted, phase, report, reported = found
-    last = Report.from_json(json.loads(report)) if report else None
+def _row(found: tuple[str, int, bytes, int, float, str, str, int, float]) -> Row:
+    instance, generation, envelope, deleted, accepted, phase, report, reported, at = found
+    last = Report.from_json({**json.loads(report), "at": at}) if report else None
     return Row(instance, generation, envelope, bool(deleted), accepted, Phase(phase), last, bool(reported))
 
 
