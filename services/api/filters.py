@@ -5,12 +5,16 @@ from __future__ import annotations
 import django_filters
 
 from services.models import Inquiry, Offering, Pop, ProductOrder, Segment, ServiceEvent, ServiceInstance, Uni
+from tenants.api.filters import WholeNumber, YesNo
 
 
 class OfferingFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped library
+    version = WholeNumber()
+    on_sale = YesNo()
+
     class Meta:
         model = Offering
-        fields = ("kind", "version", "on_sale")
+        fields = ("kind",)
 
 
 class PopFilter(django_filters.FilterSet):  # type: ignore[misc]
@@ -21,10 +25,11 @@ class PopFilter(django_filters.FilterSet):  # type: ignore[misc]
 
 class UniFilter(django_filters.FilterSet):  # type: ignore[misc]
     pop = django_filters.CharFilter(field_name="pop_id")
+    vlan = WholeNumber(min_value=1, max_value=4094)
 
     class Meta:
         model = Uni
-        fields = ("name", "vlan")
+        fields = ("name",)
 
 
 class SegmentFilter(django_filters.FilterSet):  # type: ignore[misc]

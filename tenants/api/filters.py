@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import django_filters
+from django import forms
 from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.filters import OrderingFilter
@@ -14,6 +16,19 @@ from naas.core.errors import Invalid, Problem
 ALWAYS = frozenset({"limit", "offset", "ordering"})
 
 
+class WholeNumber(django_filters.NumberFilter):  # type: ignore[misc]  # untyped library
+    """A whole number: django-filter's own takes 0.5 and finds nothing."""
+
+    field_class = forms.IntegerField
+
+
+class YesNo(django_filters.TypedChoiceFilter):  # type: ignore[misc]
+    """`true` or `false`: django-filter's own takes anything for neither."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(choices=[("true", "yes"), ("false", "no")], coerce=lambda text: text == "true", **options)
+
+
 class Filters(DjangoFilterBackend):  # type: ignore[misc]  # untyped library
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         filterset = self.get_filterset_class(view, queryset)
@@ -21,6 +36,8 @@ class Filters(DjangoFilterBackend):  # type: ignore[misc]  # untyped library
         if unknown := sorted(set(request.query_params) - known):
             named = ", ".join(sorted(known))
             raise Invalid(Problem(name[:64], f"there is no such parameter; there are: {named}") for name in unknown)
+        if unclear := sorted(name for name, values in request.query_params.lists() if len(values) > 1 or not values[0]):
+            raise Invalid(Problem(name, "give one value, or leave it away") for name in unclear)
         filtered: QuerySet[Any] = super().filter_queryset(request, queryset, view)
         return filtered
 

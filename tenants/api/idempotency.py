@@ -35,7 +35,8 @@ from tenants.actor import Actor
 from tenants.models import IdempotencyRecord
 
 HEADER = "Idempotency-Key"
-KEY = re.compile(r"[\x21-\x7e]{1,255}")
+VISIBLE = r"[\x21-\x7e]{1,255}"
+KEY = re.compile(VISIBLE)
 #: How long an answer is kept.
 KEPT = timedelta(hours=24)
 #: How long a request may be in flight before its process is taken for dead. Longer than any server waits.

@@ -9,7 +9,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
-from tenants.api.idempotency import HEADER
+from tenants.api.idempotency import HEADER, VISIBLE
 from tenants.api.problems import CONTENT_TYPE
 
 
@@ -34,7 +34,10 @@ TENANT = OpenApiParameter(
     "X-Tenant", str, OpenApiParameter.HEADER, description="Id or slug of the tenant, for people who belong to several."
 )
 KEY = OpenApiParameter(
-    HEADER, str, OpenApiParameter.HEADER, description="The same key and body again gets the same answer, for 24 hours."
+    HEADER,
+    {"type": "string", "pattern": f"^{VISIBLE}$", "maxLength": 255},
+    OpenApiParameter.HEADER,
+    description="The same key and body again gets the same answer, for 24 hours.",
 )
 REFUSALS = {
     "400": "What was asked is not valid.",

@@ -16,11 +16,9 @@ import pytest
 from django.apps import apps
 
 from services.kinds.router import KIND
-from services.models import Offering, Pop, Segment, ServiceInstance, Uni
-from tenants.actor import Actor
+from services.models import Offering, Pop, Segment, Uni
 from tenants.models import ApiToken, Quota, Tenant
 from tests.callers import Caller, assert_problem
-from tests.unit.conftest import router
 
 #: Takes the member away instead of setting it.
 MISSING = object()
@@ -512,8 +510,3 @@ def test_an_order_just_below_the_limit_is_answered_soon(caller, site):
     assert f"{SPEC}.static_routes" in paths(
         refused(caller, "POST", "orders", at(GOOD, f"{SPEC}.static_routes", routes))
     )
-
-
-def test_what_stands_is_untouched_by_all_this(actor: Actor, standing: ServiceInstance) -> None:
-    assert standing.state == "active"
-    assert router().name == standing.name

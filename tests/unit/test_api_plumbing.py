@@ -333,10 +333,15 @@ def test_a_parameter_that_means_nothing_is_refused(owner, name, value):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("since", "yesterday"), ("actor_kind", "god"), ("verb", "a\0b"), ("since", "a\0b")]
+    ("name", "value"),
+    [("since", ""), ("verb", ""), ("since", "yesterday"), ("actor_kind", "god"), ("verb", "a\0b"), ("since", "a\0b")],
 )
 def test_a_filter_of_the_wrong_type_is_refused(owner, name, value):
     assert_problem(owner.get("audit", **{name: value}), 400, "invalid", name)
+
+
+def test_a_parameter_given_twice_is_refused(owner):
+    assert_problem(owner.client.get("/api/v1/tokens?limit=1&limit=2", headers=owner.headers), 400, "invalid", "limit")
 
 
 def test_the_trail_can_be_filtered(many):
