@@ -80,10 +80,9 @@ def _at(network: str, host: str) -> str:
 
 @dataclass(frozen=True)
 class Account:
-    """What `manage.py demo_tenant` made. `password` is known only in the run that made it."""
+    """The customer that `manage.py demo_tenant` made."""
 
     email: str
-    password: str | None
     token: str
     site_url: str
     unis: Mapping[str, Json]
@@ -166,12 +165,13 @@ def demo(place: Place) -> None:
 def open_account(place: Place) -> Account:
     with step("Demo tenant") as running:
         document = json.loads(manage(place, "demo_tenant", "--json", "--pop", POP))
-        _keep_token(place, document["token"])
+        _keep(token_file(place), document["token"])
+        if document["password"]:
+            _keep(login_file(place), f"{document['email']} {document['password']}")
         running.outcome = f"{document['tenant']}, {document['email']}"
     port = environment.read(place.env_file).get("NAAS_WEB_PORT", str(environment.WEB_PORT))
     return Account(
         email=document["email"],
-        password=document["password"],
         token=document["token"],
         site_url=f"http://localhost:{port}",
         unis={uni["name"]: uni for uni in document["unis"]},
@@ -182,12 +182,15 @@ def token_file(place: Place) -> Path:
     return place.var / "demo-token"
 
 
-def _keep_token(place: Place, token: str) -> None:
-    """Keep the token where the suggested commands find it, readable for its owner alone."""
-    file = token_file(place)
+def login_file(place: Place) -> Path:
+    return place.var / "demo-login"
+
+
+def _keep(file: Path, text: str) -> None:
+    """Keep a secret where the person finds it again, readable for its owner alone."""
     file.touch(mode=0o600)
     file.chmod(0o600)
-    file.write_text(token + "\n")
+    file.write_text(text + "\n")
 
 
 def make_segments(api: Api, account: Account) -> int:
@@ -346,13 +349,14 @@ def await_working(api: Api, site: Site) -> Json:
             if service is None:
                 raise DemoFailed(f"router {site.router} is gone")
             service = api.get(f"services/{service['id']}")
-            wrong = [c for c in service["conditions"] if c["status"] != "true"]
-            if service["state"] == "active" and not wrong:
-                running.outcome = f"{service['id']} active, {len(service['conditions'])} conditions hold"
+            # Readiness alone comes first; what it checks while it runs is found a moment later.
+            checked = [c for c in service["conditions"] if not c["readiness"]]
+            if checked and service["state"] == "active" and service["health"] == "healthy":
+                running.outcome = f"{service['id']}: {', '.join(c['type'] for c in checked)}"
                 return service
             if time.monotonic() > deadline:
-                said = "; ".join(f"{c['type']}: {c['message'] or c['status']}" for c in wrong) or "no reason was given"
-                raise DemoFailed(f"router {site.router} is {service['state']} and does not work: {said}")
+                reason = service["health_reason"] or "its PoP has not said why"
+                raise DemoFailed(f"router {site.router} is {service['state']}, {service['health']}: {reason}")
             time.sleep(POLL)
 
 
@@ -410,15 +414,16 @@ def look(api: Api, service: Json) -> str:
 
 def show(services: Iterable[Json], measured: Measured, summary: str) -> None:
     say()
-    table = Table(title="Two sites, a router at each, eBGP between them", title_justify="left")
+    say("[bold]Two sites, a router at each, eBGP between them[/]")
+    table = Table()
     for heading in ("Site", "Host", "Router", "Service", "State", "AS"):
         table.add_column(heading)
     for site, service in zip(SITES, services, strict=True):
         hosts = f"{site.host(4)}\n{site.host(6)}"
         table.add_row(site.name, hosts, site.router, service["id"], service["state"], str(site.asn))
     console.print(table)
-    path = f"{SITE_A.name} > {SITE_A.router} > {SITE_B.router} > {SITE_B.name}"
-    figures = Table(title=f"Traffic {path}", title_justify="left", show_header=False)
+    say(f"[bold]Traffic {SITE_A.name} > {SITE_A.router} > {SITE_B.router} > {SITE_B.name}[/]")
+    figures = Table(show_header=False)
     figures.add_row("ping IPv4", f"{measured.rtt4:.3f} ms")
     figures.add_row("ping IPv6", f"{measured.rtt6:.3f} ms")
     figures.add_row(f"TCP, {IPERF_SECONDS} s of iperf3", f"{measured.rate / 1e6:,.1f} Mbit/s")
@@ -428,29 +433,27 @@ def show(services: Iterable[Json], measured: Measured, summary: str) -> None:
 
 
 def say_what_next(place: Place, account: Account, service: Json) -> None:
+    api = f"{account.site_url}/api/v1"
     say()
-    say(f"[bold]Address[/]  {account.site_url}")
-    say(f"[bold]Login[/]    {escape(account.email)}, {_about_password(account)}")
+    say(f"[bold]Address[/]  {account.site_url}, the API's documentation at {account.site_url}/api/docs/")
+    say(f"[bold]Login[/]    {escape(account.email)}, password in {escape(str(login_file(place)))}")
     say(f"[bold]Token[/]    in {escape(str(token_file(place)))}")
     say()
     say("[bold]Try next[/]")
     for line in (
-        f'auth="Authorization: Bearer $(cat {token_file(place)})"',
-        f'curl -s -H "$auth" {account.site_url}/api/v1/services',
-        f'curl -s -H "$auth" {account.site_url}/api/v1/services/{service["id"]}',
-        f'curl -s -H "$auth" -H "Content-Type: application/json" -H "Prefer: wait=10" -H "Idempotency-Key: $RANDOM" '
-        f"""-d '{{"question": "routes", "arguments": {{}}}}' """
-        f"{account.site_url}/api/v1/services/{service['id']}/inquiries",
-        f".venv/bin/python -m worker.lab exec {SITE_A.name} -- traceroute -n {SITE_B.host(4)}",
-        f".venv/bin/python -m worker.lab exec {SITE_A.name} -- curl -s http://{SITE_B.host(4)}/",
+        f'auth="Authorization: Bearer $(cat {token_file(place)})"; json="Content-Type: application/json"',
+        f'curl -s -H "$auth" {api}/services',
+        f'curl -s -H "$auth" {api}/services/{service["id"]}',
+        f"""curl -s -H "$auth" -H "$json" -H "Prefer: wait=10" {api}/services/{service["id"]}/inquiries"""
+        """ -d '{"question": "routes", "arguments": {}}'""",
+        f"{_python(place)} -m worker.lab exec {SITE_A.name} -- traceroute -n {SITE_B.host(4)}",
+        f"{_python(place)} -m worker.lab exec {SITE_A.name} -- curl -s http://{SITE_B.host(4)}/",
     ):
         print_plain(f"  {line}")
 
 
-def _about_password(account: Account) -> str:
-    if account.password:
-        return f"password [bold]{escape(account.password)}[/] (made just now, shown only here)"
-    return "password as shown by the first run; a new one: .venv/bin/python manage.py changepassword " + account.email
+def _python(place: Place) -> Path:
+    return place.python.relative_to(place.repo)
 
 
 def main() -> int:

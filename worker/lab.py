@@ -114,6 +114,7 @@ def up(wanted: Site) -> None:
     _refuse_taken(wanted)
     if not _is_whole(wanted):
         _make(wanted)
+    _raise_links(wanted)
     _address(wanted)
     _write_resolver(wanted)
 
@@ -211,12 +212,15 @@ def _make(wanted: Site) -> None:
     mtu = str(wanted.mtu)
     pair = ("add", "name", wanted.uni, "mtu", mtu, "type", "veth", "peer", "name", "eth0", "mtu", mtu)
     _ip("link", *pair, "netns", namespace, netns=wanted.root)
-    _ip("link", "set", "dev", "lo", "up", netns=namespace)
-    _ip("link", "set", "dev", "eth0", "up", netns=namespace)
-    # The near end plays a network card: the PoP's root namespace has no address on it.
-    _ip("link", "set", "dev", wanted.uni, "addrgenmode", "none", "up", netns=wanted.root)
     _ip("link", "property", "add", "dev", "eth0", "altname", wanted.mark, netns=namespace)
     _ip("link", "property", "add", "dev", wanted.uni, "altname", wanted.mark, netns=wanted.root)
+
+
+def _raise_links(wanted: Site) -> None:
+    # The near end plays a network card: the PoP's root namespace has no address on it.
+    _ip("link", "set", "dev", wanted.uni, "addrgenmode", "none", "up", netns=wanted.root)
+    for name in ("lo", "eth0"):
+        _ip("link", "set", "dev", name, "up", netns=wanted.namespace)
 
 
 def _address(wanted: Site) -> None:

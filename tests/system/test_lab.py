@@ -132,6 +132,14 @@ def test_a_deleted_uni_comes_back(wanted):
     )
 
 
+def test_a_link_that_was_put_down_comes_up_again(wanted, router):
+    lab.up(wanted)
+    router(wanted.uni, "10.77.1.1/24")
+    ip("link", "set", "eth0", "down", netns=wanted.namespace)
+    lab.up(wanted)
+    assert run(wanted.name, "ping", "-c1", "-W2", "10.77.1.1").returncode == 0
+
+
 def test_an_interface_that_is_not_the_labs_is_refused_and_left_alone(wanted, namespace):
     ip("link", "add", "name", wanted.uni, "type", "veth", "peer", "name", "x", "netns", namespace("foreign"))
     (before,) = ip("link", "show", "dev", wanted.uni)
