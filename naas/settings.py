@@ -15,6 +15,7 @@ import environ
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -253,6 +254,9 @@ UNFOLD = {
     "SITE_HEADER": "Provider console",
     "SITE_URL": None,
     "SITE_SYMBOL": "hub",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("console/icon.svg")},
+    ],
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "DASHBOARD_CALLBACK": "services.admin.dashboard.show",

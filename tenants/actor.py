@@ -69,3 +69,15 @@ class Staff:
     @property
     def kind(self) -> ActorKind:
         return ActorKind.SYSTEM if self.user_id is None else ActorKind.USER
+
+    def inside(self, tenant: Tenant) -> Actor:
+        """The same person acting inside a tenant; the trail says that it was the provider."""
+        return Actor(
+            tenant=tenant,
+            role=Role.OWNER,
+            label=f"{self.label} (provider)",
+            kind=self.kind,
+            user_id=self.user_id,
+            address=self.address,
+            request_id=self.request_id,
+        )

@@ -1,0 +1,214 @@
+"""Rows of every model, written straight into the tables: what pages over them are looked at with.
+
+Not how rows come to be: verbs are tested with orders that are placed.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+
+from naas.core.ids import new_id
+from services.keys import vault
+from services.lifecycle import Health, OrderState, ServiceState
+from services.models import (
+    Action,
+    Address,
+    Deployment,
+    DeploymentStep,
+    Inquiry,
+    Offering,
+    OfferingSize,
+    OrderItem,
+    Pop,
+    PopStatus,
+    Prefix,
+    ProductOrder,
+    Revision,
+    Segment,
+    SegmentKind,
+    ServiceEvent,
+    ServiceInstance,
+    Transport,
+    Uni,
+)
+from services.secrets import MARK
+from tenants.actor import Role, Staff
+from tenants.models import IdempotencyRecord, Tenant, User
+from tenants.verbs import members, people, quotas, tokens
+from worker.report import Phase, StepState
+
+#: What no page may ever show.
+PASSWORD = "hunter2-the-bgp-password"
+IDENTITY = "public-identity-of-a-pop"
+REQUEST_BODY = "answer-that-held-a-token"
+
+STAFF = Staff("tests")
+
+
+def pop(slug: str = "fra1") -> Pop:
+    return Pop.objects.create(
+        slug=slug,
+        name=f"PoP {slug}",
+        city="Frankfurt",
+        country="DE",
+        status=PopStatus.OPEN,
+        vcpu_capacity=Decimal(16),
+        memory_capacity_mb=32768,
+        public_identity={"name": IDENTITY},
+        last_seen_at=timezone.now() - timedelta(seconds=4),
+    )
+
+
+def offering() -> Offering:
+    made, _ = Offering.objects.get_or_create(
+        id="router-v1",
+        defaults={"kind": "router", "version": 1, "name": "Router", "description": "Routing", "schema": {"a": 1}},
+    )
+    for size, vcpu in (("S", "0.5"), ("M", "1")):
+        OfferingSize.objects.get_or_create(
+            offering=made,
+            size=size,
+            defaults={
+                "vcpu": Decimal(vcpu),
+                "memory_mb": 256,
+                "port_rate_mbps": 1000,
+                "setup_price": Decimal(10),
+                "monthly_price": Decimal(29),
+                "hourly_price": Decimal("0.05"),
+            },
+        )
+    return made
+
+
+def spec(neighbour: str = "10.255.0.2") -> dict[str, Any]:
+    return {
+        "ports": [{"name": "lan"}],
+        "bgp": {"neighbours": [{"address": neighbour, "password": {MARK: vault().encrypt(PASSWORD)}}]},
+    }
+
+
+def customer(slug: str, at: Pop) -> tuple[Tenant, Segment]:
+    """A tenant with an owner, limits, a token, a port and a segment on it."""
+    opening = people.open_tenant_with_owner(
+        staff=STAFF, name=slug.capitalize(), slug=slug, email=f"owner@{slug}.example"
+    )
+    tenant = opening.tenant
+    members.add(
+        actor=STAFF.inside(tenant),
+        user=people.create(staff=STAFF, email=f"viewer@{slug}.example").user,
+        role=Role.VIEWER,
+    )
+    quotas.set_limits(staff=STAFF, tenant=tenant, limits=quotas.Amount(5, Decimal(10), 10240))
+    tokens.issue(actor=STAFF.inside(tenant), name="automation", role=Role.OPERATOR)
+    IdempotencyRecord.unscoped.create(
+        tenant=tenant, key=f"key-{slug}", path="/api/v1/orders", fingerprint="f" * 64, attempt="a", body=REQUEST_BODY
+    )
+    Transport.objects.get_or_create(pop=at, name="internet", defaults={"medium": "internet"})
+    uni = Uni.unscoped.create(tenant=tenant, pop=at, name="site-a", interface=f"u-{slug}"[:15])
+    segment: Segment = Segment.unscoped.create(tenant=tenant, pop=at, name="lan", kind=SegmentKind.ACCESS, uni=uni)
+    Prefix.unscoped.create(tenant=tenant, segment=segment, cidr="10.1.0.0/24")
+    return tenant, segment
+
+
+def service(tenant: Tenant, segment: Segment, name: str, state: OrderState = OrderState.IN_PROGRESS) -> ProductOrder:
+    """An order of one router, with all that hangs on it: two generations, the second at `state`."""
+    now = timezone.now()
+    size = offering().sizes.get(size="S")
+    instance = ServiceInstance.unscoped.create(
+        tenant=tenant,
+        pop=segment.pop,
+        kind="router",
+        name=name,
+        size=size,
+        spec=spec("10.255.0.3"),
+        generation=2,
+        state=ServiceState.ACTIVE,
+        health=Health.DEGRADED,
+        health_reason="BgpEstablished: 10.255.0.3 is Active",
+        activated_at=now,
+    )
+    for generation, neighbour in ((1, "10.255.0.2"), (2, "10.255.0.3")):
+        Revision.unscoped.create(
+            tenant=tenant,
+            instance=instance,
+            generation=generation,
+            spec=spec(neighbour),
+            size=size,
+            reason="ordered" if generation == 1 else "modified",
+            worked_at=now if generation == 1 else None,
+        )
+    Address.unscoped.create(
+        tenant=tenant,
+        segment=segment,
+        value=f"10.1.0.{1 + segment.addresses.count()}",
+        prefix_length=24,
+        instance=instance,
+        port="lan",
+    )
+    deployment = Deployment.unscoped.create(
+        tenant=tenant,
+        instance=instance,
+        pop=segment.pop,
+        generation=2,
+        observed_generation=1,
+        phase=Phase.CONVERGING,
+        reason="waits for BgpEstablished",
+        conditions=[
+            {"type": "DaemonsAlive", "status": "true", "message": "", "readiness": True},
+            {"type": "BgpEstablished", "status": "false", "message": "10.255.0.3 is Active", "readiness": False},
+        ],
+        sent_at=now,
+        reported_at=now,
+    )
+    for position, (action, took) in enumerate((("AddSegment", 6.2), ("AddVnf", 312.0), ("Configure", None))):
+        DeploymentStep.unscoped.create(
+            tenant=tenant,
+            deployment=deployment,
+            generation=2,
+            run="r1",
+            position=position,
+            total=3,
+            action=action,
+            subject=name,
+            reason="it is wanted and not there",
+            state=StepState.RUNNING if took is None else StepState.DONE,
+            started_at=now,
+            duration_ms=took,
+        )
+    ServiceEvent.unscoped.create(tenant=tenant, instance=instance, type="health.degraded", message="degraded")
+    Inquiry.unscoped.create(
+        tenant=tenant,
+        instance=instance,
+        question="routes",
+        asked_by="owner",
+        output="B>* 10.2.0.0/24",
+        state="answered",
+    )
+    order: ProductOrder = ProductOrder.unscoped.create(
+        tenant=tenant, state=state, placed_by="owner", deadline=now + timedelta(minutes=5), note="please"
+    )
+    OrderItem.unscoped.create(
+        id=new_id("itm"),
+        tenant=tenant,
+        order=order,
+        position=0,
+        action=Action.MODIFY,
+        instance=instance,
+        size=size,
+        spec=spec(),
+        generation=2,
+        state=state,
+        setup_price=0,
+        monthly_price=29,
+        hourly_price=0,
+        currency="EUR",
+    )
+    return order
+
+
+def staff(email: str = "ops@provider.example", password: str | None = None) -> User:
+    return User.objects.create_user(email, password, is_staff=True)
