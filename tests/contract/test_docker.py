@@ -197,6 +197,11 @@ class TestExec:
         assert (result.status, len(result.output)) == (0, MOST_OUTPUT)
         assert sh(started, r"printf '\377ok'").output == "\ufffdok"
 
+    def test_a_command_that_closes_its_output_is_waited_for(self, started):
+        assert sh(started, "exec >&- 2>&-; sleep 0.3; exit 5").status == 5
+        with pytest.raises(TemporaryError, match="within"):
+            sh(started, "exec >&- 2>&-; sleep 60", timeout=0.5)
+
     def test_a_command_that_is_not_there_gives_a_status(self, started):
         result = started.runtime.exec("svc", "edge", "main", ("no-such-program",), timeout=10)
         assert result.status in (126, 127)

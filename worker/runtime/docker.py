@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+import urllib3
 from docker import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig
@@ -44,7 +45,7 @@ MOST_OUTPUT = 2**20
 _LONGEST_NAME = 120
 #: Seconds within which the engine must answer; starting a container on a busy host takes several.
 _ANSWER_WITHIN = 60
-_LISTEN_FOR = 3600
+_POLL = 0.01
 #: The holder itself needs a hundredth; the engine starts it from a program that counts against both limits.
 _HOLDER_MEMORY = 16 * 2**20
 _HOLDER_PROCESSES = 32
@@ -105,10 +106,10 @@ class DockerRuntime:
     def events(self, since: float) -> Iterator[str]:
         """The instance of every container of this PoP that ended or was removed since `since` (Unix seconds).
 
-        Blocks between events. Raises `TemporaryError` when the engine goes away, or is quiet for an hour: listen again.
+        Blocks between events, for ever. Raises `TemporaryError` when the engine goes away.
         """
         filters = {"type": "container", "event": ["die", "destroy"], "label": f"{POP}={self._pop}"}
-        with _translated("listen to the engine"), closing(self._connect(timeout=_LISTEN_FOR)) as client:
+        with _translated("listen to the engine"), closing(self._connect()) as client:
             for event in client.events(since=int(since), filters=filters, decode=True):
                 yield event["Actor"]["Attributes"][INSTANCE]
         raise TemporaryError("the engine stopped telling events", delay=1)
@@ -183,16 +184,14 @@ class DockerRuntime:
         deadline = time.monotonic() + timeout
         name = self._name(instance, vnf, container)
         with _translated(f"run {command[0]} in {vnf}/{container}"):
-            client = self._client()
-            run: str = client.exec_create(name, list(command))["Id"]
+            run: str = self._client().exec_create(name, list(command))["Id"]
             try:
                 output = self._exec_output(run, deadline)
+                return ExecResult(self._exec_status(run, deadline), output)
             except TimeoutError as error:
                 self._kill(run, name)
                 message = f"{command[0]} in {vnf}/{container} did not end within {timeout:g} s"
                 raise TemporaryError(message, delay=1) from error
-            status = client.exec_inspect(run)["ExitCode"]
-        return ExecResult(status, output)
 
     def _reload(self, instance: str, vnf: str, container: Container) -> None:
         if container.reload is None:
@@ -332,12 +331,12 @@ class DockerRuntime:
         """This process's connection: a forked child must not share its parent's."""
         pid = os.getpid()
         if pid not in self._clients:
-            self._clients = {pid: self._connect(timeout=_ANSWER_WITHIN)}
+            self._clients = {pid: self._connect()}
         return self._clients[pid]
 
-    def _connect(self, *, timeout: int) -> APIClient:
+    def _connect(self) -> APIClient:
         with _translated("reach the engine"):
-            client = APIClient(base_url=f"unix://{self._socket}", version="auto", timeout=timeout)
+            client = APIClient(base_url=f"unix://{self._socket}", version="auto", timeout=_ANSWER_WITHIN)
         client.trust_env = False  # a Unix socket has no proxy to be looked up with every call
         return client
 
@@ -355,6 +354,16 @@ class DockerRuntime:
             if response.status != http.client.OK:
                 raise TemporaryError(f"the engine does not run the command: {response.read().decode(errors='replace')}")
             return _demultiplexed(connection.chunks(response))
+
+    def _exec_status(self, run: str, deadline: float) -> int:
+        """The exit status, which comes a moment after the last output. Raises `TimeoutError` at the deadline."""
+        while True:
+            status: int | None = self._client().exec_inspect(run)["ExitCode"]
+            if status is not None:
+                return status
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            time.sleep(_POLL)
 
     def _kill(self, run: str, container: str) -> None:
         """End what an exec left running: closing its connection does not."""
@@ -473,6 +482,16 @@ def _mount(tmpfs: str) -> tuple[str, str]:
     return path, options
 
 
+#: What the SDK lets through when the engine is not there or goes away while it answers.
+_UNREACHABLE = (
+    DockerException,
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+)
+
+
 @contextmanager
 def _translated(attempt: str) -> Iterator[None]:
     """Engine errors in the platform's words."""
@@ -482,7 +501,7 @@ def _translated(attempt: str) -> Iterator[None]:
         raise PermanentError(f"cannot {attempt}: {error.explanation}; build it with `make images`") from error
     except APIError as error:
         raise _refusal(f"cannot {attempt}: {error.explanation or error}", error) from error
-    except (DockerException, requests.RequestException, http.client.HTTPException, OSError) as error:
+    except _UNREACHABLE as error:
         raise TemporaryError(f"cannot {attempt}: the engine does not answer ({error})") from error
 
 

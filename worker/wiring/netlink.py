@@ -16,7 +16,7 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any
 
 import pyroute2.netns
 from pyroute2 import IPRoute
+from pyroute2.netlink import NLM_F_DUMP_INTR
 from pyroute2.netlink.exceptions import NetlinkError
 
 from worker.errors import NaasError, PermanentError, TemporaryError
@@ -42,6 +43,8 @@ _ROOT_HANDLE = 0x10000
 _ROOT_PARENT = 0xFFFFFFFF
 _INGRESS = 0xFFFF0000
 _EVERY_PROTOCOL = 3
+_WITHOUT_STATISTICS = 1 << 3
+_TRIES = 20
 _ALL_REMOTES = "00:00:00:00:00:00"
 
 #: Names of bridges and of the fabric side of wires.
@@ -513,7 +516,7 @@ class _Net:
     # --- interfaces ---
 
     def links(self) -> Sequence[_Link]:
-        return [_link(message) for message in self._ip.get_links()]
+        return [_link(message) for message in _dump(self._ip.get_links, ext_mask=_WITHOUT_STATISTICS)]
 
     def link(self, name: str) -> _Link | None:
         try:
@@ -599,38 +602,38 @@ class _Net:
                 self._ip.fdb("del", ifindex=vxlan.index, lladdr=_ALL_REMOTES, dst=remote)
 
     def _flooded(self, vxlan: _Link) -> frozenset[str]:
-        entries = [entry for entry in self._ip.fdb("dump") if entry["ifindex"] == vxlan.index]
+        entries = [entry for entry in _dump(self._ip.fdb, "dump") if entry["ifindex"] == vxlan.index]
         flooded = [entry.get("NDA_DST") for entry in entries if entry.get("NDA_LLADDR") == _ALL_REMOTES]
         return frozenset(filter(None, flooded))
 
     # --- addresses and routes ---
 
     def addresses(self, link: _Link) -> Sequence[_Address]:
-        return [_address(message) for message in self._ip.get_addr(index=link.index)]
+        return [_address(message) for message in _dump(self._ip.get_addr, index=link.index)]
 
     def address(self, link: _Link, wanted: Sequence[str]) -> None:
         """Add what is missing, remove what this driver put there and nobody wants any more."""
         cidrs = [str(ipaddress.ip_interface(cidr)) for cidr in wanted]
-        self._add_addresses(link, cidrs)
-        surplus = [x for x in self.addresses(link) if x.is_ours and x.cidr not in cidrs]
-        for address in surplus:
+        ours = {address.cidr for address in self.addresses(link) if address.is_ours}
+        self._add_addresses(link, [cidr for cidr in cidrs if cidr not in ours])
+        for cidr in ours - set(cidrs):
             with _allowing(errno.EADDRNOTAVAIL):
-                self._ip.addr("del", index=link.index, **_split(address.cidr))
-        if surplus:
-            # The kernel takes the secondary addresses of a subnet away with its first.
-            self._add_addresses(link, cidrs)
+                self._ip.addr("del", index=link.index, **_split(cidr))
+        if ours - set(cidrs):
+            # Where secondary addresses are not promoted, the kernel takes them away with the first of their subnet.
+            left = {address.cidr for address in self.addresses(link)}
+            self._add_addresses(link, [cidr for cidr in cidrs if cidr not in left])
 
     def _add_addresses(self, link: _Link, cidrs: Sequence[str]) -> None:
-        ours = {address.cidr for address in self.addresses(link) if address.is_ours}
         for cidr in cidrs:
-            if cidr not in ours:
-                flags = {"flags": _NO_DAD} if ":" in cidr else {}
-                self._ip.addr("replace", index=link.index, proto=PROTOCOL, **_split(cidr), **flags)
+            flags = {"flags": _NO_DAD} if ":" in cidr else {}
+            self._ip.addr("replace", index=link.index, proto=PROTOCOL, **_split(cidr), **flags)
 
     def routes(self, link: _Link) -> Iterator[Route]:
         """The routes that this driver put on the interface. The kernel filters: a VNF may hold a million others."""
         for family in (socket.AF_INET, socket.AF_INET6):
-            for message in self._ip.route("dump", dump_filter=None, family=family, proto=PROTOCOL, oif=link.index):
+            filters = {"family": family, "proto": PROTOCOL, "oif": link.index}
+            for message in _dump(self._ip.route, "dump", dump_filter=None, **filters):
                 everything = "0.0.0.0" if family == socket.AF_INET else "::"  # noqa: S104 - a route, nothing is bound
                 destination = message.get("RTA_DST") or everything
                 if (via := message.get("RTA_GATEWAY")) is not None:
@@ -650,7 +653,7 @@ class _Net:
 
     def buckets(self, link: _Link | None = None) -> dict[int, Bucket]:
         """The token buckets of all interfaces, or of one, by interface index."""
-        queues = self._ip.get_qdiscs() if link is None else self._ip.get_qdiscs(index=link.index)
+        queues = _dump(self._ip.get_qdiscs, **({} if link is None else {"index": link.index}))
         return {
             queue["index"]: _bucket_of(queue)
             for queue in queues
@@ -695,7 +698,16 @@ class _Net:
         )
 
     def _targets(self, link: _Link) -> list[int]:
-        return list(_redirected_to(self._ip.get_filters(index=link.index, parent=_INGRESS)))
+        return list(_redirected_to(_dump(self._ip.get_filters, index=link.index, parent=_INGRESS)))
+
+
+def _dump(request: Callable[..., Iterable[Any]], *args: Any, **kwargs: Any) -> Sequence[Any]:
+    """What the kernel lists, all of one moment: when something changed meanwhile it says so, and is asked again."""
+    for _ in range(_TRIES):
+        messages = tuple(request(*args, **kwargs))
+        if not any(message["header"]["flags"] & NLM_F_DUMP_INTR for message in messages):
+            return messages
+    raise TemporaryError("the kernel's network changes too fast to be listed", delay=1)
 
 
 def _redirected_to(filters: Iterable[Any]) -> Iterator[int]:
@@ -708,18 +720,23 @@ def _redirected_to(filters: Iterable[Any]) -> Iterator[int]:
 
 
 def _link(message: Any) -> _Link:
-    info = message.get("IFLA_LINKINFO")
-    properties = message.get("IFLA_PROP_LIST")
+    # An interface has forty attributes, which pyroute2 decodes when they are asked for and searches one by one.
+    slots = {slot.name: slot for slot in message["attrs"]}
+
+    def value(name: str) -> Any:
+        return slots[name].value if name in slots else None
+
+    info, properties = value("IFLA_LINKINFO"), value("IFLA_PROP_LIST")
     return _Link(
         index=message["index"],
-        name=message.get("IFLA_IFNAME"),
+        name=value("IFLA_IFNAME"),
         kind=info.get("IFLA_INFO_KIND") if info else None,
         up=bool(message["flags"] & _UP),
-        mtu=message.get("IFLA_MTU"),
-        mac=message.get("IFLA_ADDRESS"),
-        master=message.get("IFLA_MASTER"),
-        peer=message.get("IFLA_LINK"),
-        peer_namespace=message.get("IFLA_LINK_NETNSID"),
+        mtu=value("IFLA_MTU"),
+        mac=value("IFLA_ADDRESS"),
+        master=value("IFLA_MASTER"),
+        peer=value("IFLA_LINK"),
+        peer_namespace=value("IFLA_LINK_NETNSID"),
         altnames=frozenset(name for _, name in properties["attrs"]) if properties else frozenset(),
     )
 
