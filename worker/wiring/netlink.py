@@ -17,7 +17,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -235,13 +235,12 @@ class NetlinkWiring:
         wires = {mark.key[1:]: (link, mark) for link, mark in self._marked(links, "wire") if mark.key[0] == instance}
         left = {mark.key[1:] for _, mark in self._marked(links, "shaper") if mark.key[0] == instance} - set(wires)
         found = [LiveWire(vnf, port, None, None, up=False) for vnf, port in left]
-        with ExitStack() as stack:
-            insides = {vnf: stack.enter_context(_entered(path)) for vnf, path in _visited(wires, namespaces)}
-            for (vnf, port), (near, mark) in wires.items():
-                wire = LiveWire(vnf, port, self._segment_of(near, links), None, up=False)
-                if vnf in insides:
-                    wire = _look_inside(wire, fabric, near, insides[vnf], namespaces[vnf], mark)
-                found.append(_look_at_shaping(wire, fabric, near, links, buckets))
+        views = {vnf: _view(fabric, path) for vnf, path in _visited(wires, namespaces)}
+        for (vnf, port), (near, mark) in wires.items():
+            wire = LiveWire(vnf, port, self._segment_of(near, links), None, up=False)
+            if vnf in views:
+                wire = views[vnf].complete(wire, near, mark)
+            found.append(_look_at_shaping(wire, fabric, near, links, buckets))
         return found
 
     def _segment_of(self, near: _Link, links: Mapping[int, _Link]) -> str | None:
@@ -338,7 +337,11 @@ def _ends(plug: _Plug) -> tuple[_Link, _Link] | None:
 
 
 def _is_pair(fabric: _Net, near: _Link, far: _Link, netns: str) -> bool:
-    return (near.peer, far.peer) == (far.index, near.index) and fabric.knows_as(netns) == near.peer_namespace
+    return _are_joined(near, far) and fabric.knows_as(netns) == near.peer_namespace
+
+
+def _are_joined(near: _Link, far: _Link) -> bool:
+    return (near.peer, far.peer) == (far.index, near.index)
 
 
 def _make_ends(plug: _Plug, bridge: _Link) -> tuple[_Link, _Link]:
@@ -379,20 +382,35 @@ def _visited(wires: Iterable[tuple[str, ...]], namespaces: Mapping[str, str]) ->
     return ((vnf, path) for vnf, path in namespaces.items() if vnf in owners and namespace.exists(path))
 
 
-def _look_inside(wire: LiveWire, fabric: _Net, near: _Link, inside: _Net, netns: str, mark: Mark) -> LiveWire:
-    """The wire with what is found at its far end; unchanged when the far end is not in this namespace."""
-    far = inside.link(wire.port)
-    if far is None or not _is_pair(fabric, near, far, netns):
-        return wire
-    return replace(
-        wire,
-        digest=mark.digests[0] if mark.digests else None,
-        up=near.up and far.up,
-        mac=far.mac,
-        mtu=min(near.mtu, far.mtu),
-        addresses=frozenset(x.cidr for x in inside.addresses(far) if x.is_lasting),
-        routes=frozenset(inside.routes(far)),
-    )
+@dataclass(frozen=True)
+class _View:
+    """What is in a VNF's namespace, all its ports at once; `number` is what the fabric knows it as."""
+
+    number: int | None
+    links: Mapping[str, _Link]
+    addresses: Mapping[int, Sequence[_Address]]
+    routes: Mapping[int, frozenset[Route]]
+
+    def complete(self, wire: LiveWire, near: _Link, mark: Mark) -> LiveWire:
+        """The wire with what is found at its far end; unchanged when the far end is not in this namespace."""
+        far = self.links.get(wire.port)
+        if far is None or not _are_joined(near, far) or near.peer_namespace != self.number:
+            return wire
+        return replace(
+            wire,
+            digest=mark.digests[0] if mark.digests else None,
+            up=near.up and far.up,
+            mac=far.mac,
+            mtu=min(near.mtu, far.mtu),
+            addresses=frozenset(x.cidr for x in self.addresses.get(far.index, ()) if x.is_lasting),
+            routes=self.routes.get(far.index, frozenset()),
+        )
+
+
+def _view(fabric: _Net, netns: str) -> _View:
+    with _entered(netns) as inside:
+        links = {link.name: link for link in inside.links()}
+        return _View(fabric.knows_as(netns), links, inside.addresses(), inside.routes())
 
 
 def _look_at_shaping(
@@ -608,20 +626,24 @@ class _Net:
 
     # --- addresses and routes ---
 
-    def addresses(self, link: _Link) -> Sequence[_Address]:
-        return [_address(message) for message in _dump(self._ip.get_addr, index=link.index)]
+    def addresses(self) -> dict[int, list[_Address]]:
+        """All addresses, by the index of their interface."""
+        found: dict[int, list[_Address]] = {}
+        for message in _dump(self._ip.get_addr):
+            found.setdefault(message["index"], []).append(_address(message))
+        return found
 
     def address(self, link: _Link, wanted: Sequence[str]) -> None:
         """Add what is missing, remove what this driver put there and nobody wants any more."""
         cidrs = [str(ipaddress.ip_interface(cidr)) for cidr in wanted]
-        ours = {address.cidr for address in self.addresses(link) if address.is_ours}
+        ours = {address.cidr for address in self.addresses().get(link.index, ()) if address.is_ours}
         self._add_addresses(link, [cidr for cidr in cidrs if cidr not in ours])
         for cidr in ours - set(cidrs):
             with _allowing(errno.EADDRNOTAVAIL):
                 self._ip.addr("del", index=link.index, **_split(cidr))
         if ours - set(cidrs):
             # Where secondary addresses are not promoted, the kernel takes them away with the first of their subnet.
-            left = {address.cidr for address in self.addresses(link)}
+            left = {address.cidr for address in self.addresses().get(link.index, ())}
             self._add_addresses(link, [cidr for cidr in cidrs if cidr not in left])
 
     def _add_addresses(self, link: _Link, cidrs: Sequence[str]) -> None:
@@ -629,20 +651,24 @@ class _Net:
             flags = {"flags": _NO_DAD} if ":" in cidr else {}
             self._ip.addr("replace", index=link.index, proto=PROTOCOL, **_split(cidr), **flags)
 
-    def routes(self, link: _Link) -> Iterator[Route]:
-        """The routes that this driver put on the interface. The kernel filters: a VNF may hold a million others."""
-        for family in (socket.AF_INET, socket.AF_INET6):
-            filters = {"family": family, "proto": PROTOCOL, "oif": link.index}
-            for message in _dump(self._ip.route, "dump", dump_filter=None, **filters):
-                everything = "0.0.0.0" if family == socket.AF_INET else "::"  # noqa: S104 - a route, nothing is bound
-                destination = message.get("RTA_DST") or everything
-                if (via := message.get("RTA_GATEWAY")) is not None:
-                    yield Route(f"{destination}/{message['dst_len']}", via)
+    def routes(self) -> dict[int, frozenset[Route]]:
+        """The routes that this driver made, by the index of their interface.
+
+        The kernel filters: a VNF may hold a million others.
+        """
+        found: dict[int, frozenset[Route]] = {}
+        for family, everything in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 - a route
+            for message in _dump(self._ip.route, "dump", dump_filter=None, family=family, proto=PROTOCOL):
+                via, index = message.get("RTA_GATEWAY"), message.get("RTA_OIF")
+                if via is not None and index is not None:
+                    route = Route(f"{message.get('RTA_DST') or everything}/{message['dst_len']}", via)
+                    found[index] = found.get(index, frozenset()) | {route}
+        return found
 
     def route(self, link: _Link, wanted: Sequence[Route]) -> None:
         """Add what is missing, remove what this driver put there and nobody wants any more."""
         routes = {_canonical(route) for route in wanted}
-        found = set(self.routes(link))
+        found = self.routes().get(link.index, frozenset())
         for route in found - routes:
             with _allowing(errno.ESRCH):
                 self._ip.route("del", dst=route.destination, gateway=route.via, oif=link.index, proto=PROTOCOL)
