@@ -71,6 +71,12 @@ class Site:
         return session
 
     @property
+    def history(self) -> tuple[int, int]:
+        """How often the session was made and lost. Its age is rounded to seconds and says less."""
+        session = self.session()
+        return session["connectionsEstablished"], session["connectionsDropped"]
+
+    @property
     def established(self) -> bool:
         return bool(self.session()["bgpState"] == "Established")
 

@@ -40,6 +40,17 @@ NOT_OURS = (
     "no ipv6 forwarding",
 )
 
+#: The daemon that acts by a line of the top level; others keep a copy, or none.
+OWNERS = (
+    ("ip route ", "staticd"),
+    ("ipv6 route ", "staticd"),
+    ("router bgp ", "bgpd"),
+    ("ip prefix-list ", "bgpd"),
+    ("ipv6 prefix-list ", "bgpd"),
+    ("route-map ", "bgpd"),
+    ("bfd", "bfdd"),
+)
+
 #: A configuration is a tree: each line maps to the lines indented below it.
 Tree = dict[str, "Tree"]
 
@@ -163,35 +174,59 @@ def _counts(word: str) -> bool:
     return not word.startswith(NOT_OURS) and not word.endswith("configuration:") and word != "Building configuration..."
 
 
-def delta(wanted: Tree, running: Tree) -> list[str]:
-    """The commands that lead from `running` to `wanted`: first what is new or replaced, then what goes.
+def running() -> Tree:
+    """The running configuration, each part from the daemon that acts by it.
+
+    vtysh takes a line from whichever daemon has it: a filter that zebra read and bgpd did
+    not would look as if it stood. Raises `Refused` when a daemon does not answer.
+    """
+    tree: Tree = {}
+    for daemon in DAEMONS:
+        for line, below in parse(_shown_by(daemon)).items():
+            if _owner(line) in (None, daemon):
+                tree[line] = below
+    return tree
+
+
+def _shown_by(daemon: str) -> str:
+    try:
+        return ask(daemon, "show running-config", timeout=PATIENCE / 4)
+    except OSError as error:
+        raise Refused(f"{daemon} does not tell its configuration: {error}") from error
+
+
+def _owner(line: str) -> str | None:
+    return next((daemon for start, daemon in OWNERS if line.startswith(start)), None)
+
+
+def delta(wanted: Tree, found: Tree) -> list[str]:
+    """The commands that lead from `found` to `wanted`: first what is new or replaced, then what goes.
 
     What another line still refers to is thereby there for as long as the reference is.
     """
-    commands = [f"no {line}" for line in running if line not in wanted and line.startswith("router bgp ")]
+    commands = [f"no {line}" for line in found if line not in wanted and line.startswith("router bgp ")]
     # Under another AS number nothing of the old process remains that could be changed.
-    kept = {line: below for line, below in running.items() if f"no {line}" not in commands}
+    kept = {line: below for line, below in found.items() if f"no {line}" not in commands}
     commands += _additions(wanted, kept, 0)
     removed = _removed_neighbours(wanted, kept)
     commands += _removals(wanted, kept, 0, removed)
     return commands
 
 
-def _additions(wanted: Tree, running: Tree, depth: int) -> list[str]:
+def _additions(wanted: Tree, found: Tree, depth: int) -> list[str]:
     commands = []
     # BGP last: a filter that is named before it is written denies everything meanwhile.
     for line, below in sorted(wanted.items(), key=lambda item: item[0].startswith("router bgp ")):
-        found = running.get(line)
-        inner = _additions(below, found or {}, depth + 1)
-        if found is None or inner:
+        inner = _additions(below, found.get(line, {}), depth + 1)
+        if line not in found or inner:
             commands += [" " * depth + line, *inner, *_leave(line, below, depth)]
     return commands
 
 
-def _removals(wanted: Tree, running: Tree, depth: int, removed: frozenset[str]) -> list[str]:
+def _removals(wanted: Tree, found: Tree, depth: int, removed: frozenset[str]) -> list[str]:
     commands = []
     replaced = {slot(line) for line in wanted}
-    for line, below in running.items():
+    for line, below in found.items():
         if line in wanted:
             inner = _removals(wanted[line], below, depth + 1, removed)
         elif line.startswith("address-family "):
@@ -240,8 +275,8 @@ def slot(line: str) -> str:
     return line
 
 
-def _removed_neighbours(wanted: Tree, running: Tree) -> frozenset[str]:
-    return frozenset(_neighbours(running) - _neighbours(wanted))
+def _removed_neighbours(wanted: Tree, found: Tree) -> frozenset[str]:
+    return frozenset(_neighbours(found) - _neighbours(wanted))
 
 
 def _neighbours(tree: Tree) -> set[str]:
@@ -263,10 +298,6 @@ def _goes_with_neighbour(line: str, removed: frozenset[str]) -> bool:
 # --- load and change ------------------------------------------------------------------
 
 
-def running_config() -> Program:
-    return Program("vtysh", "-c", "show running-config no-header")
-
-
 def apply_commands(commands: list[str]) -> str:
     """Let vtysh carry the commands out. Returns what it complained about; the comparison afterwards decides."""
     path = f"{STATE}/delta"
@@ -275,18 +306,16 @@ def apply_commands(commands: list[str]) -> str:
     return readable(output) if status else ""
 
 
-def settle(wanted: Tree, running: Tree) -> None:
-    """Bring FRR from `running` to `wanted`. Raises `Refused` when it does not get there."""
+def settle(wanted: Tree, found: Tree) -> None:
+    """Bring FRR from `found` to `wanted`. Raises `Refused` when it does not get there."""
     complaint = ""
     for _ in range(2):
-        commands = delta(wanted, running)
-        if not commands and wanted == running:
+        if found == wanted:
             return
-        complaint = apply_commands(commands) or complaint
-        running = parse(running_config().require("the running configuration cannot be read"))
-        if running == wanted:
-            return
-    raise Refused(complaint or f"FRR did not take: {readable(chr(10).join(delta(wanted, running)))}")
+        complaint = apply_commands(delta(wanted, found)) or complaint
+        found = running()
+    if found != wanted:
+        raise Refused(complaint or f"FRR did not take: {readable(chr(10).join(delta(wanted, found)))}")
 
 
 def revive(wanted: Tree, before: Tree) -> None:
@@ -310,7 +339,7 @@ def _limits(tree: Tree) -> dict[str, str]:
 def settle_by_frr_reload(path: str, wanted: Tree, first: Refused) -> None:
     """The second way: frr-reload.py, for what `delta` does not know. Raises `first` when that fails too."""
     Program("/usr/lib/frr/frr-reload.py", "--reload", "--stdout", "--confdir", "/etc/naas", path).finish()
-    if parse(running_config().require("the running configuration cannot be read")) != wanted:
+    if running() != wanted:
         raise first
 
 
@@ -320,23 +349,21 @@ def boot() -> None:
     Program("vtysh", "-f", CONFIG).finish()
     wanted = parse(_read(CONFIG))
     # Under load vtysh may have read half the file (FRRouting issue 15799): compare, and add what is missing.
-    settle(wanted, parse(running_config().require("the running configuration cannot be read")))
+    settle(wanted, running())
     _note_applied()
 
 
 def reload() -> None:
     """Bring what runs to the files, or leave what runs as it is and raise `Refused`."""
-    if missing := silent():
-        raise Refused(f"{', '.join(missing)} does not answer")
     # All at once: three quarters of a program's time is its start.
     syntax = Program("vtysh", "-C", "-f", CONFIG)
     filter_syntax = Program("nft", "-c", "-f", FILTER)
-    showing, listing = running_config(), Program(*TABLE)
+    listing = Program(*TABLE)
+    before = running()
     complaints = [
         _outcome(syntax, "the routing configuration is refused"),
         _outcome(filter_syntax, "the packet filter is refused"),
     ]
-    before = parse(showing.require("the running configuration cannot be read"))
     filter_stands = _same(FILTER) and listing.finish() == (0, _read(f"{STATE}/nftables.listing"))
     if any(complaints):
         raise Refused("; ".join(filter(None, complaints)))
@@ -362,7 +389,7 @@ def _go_back(before: Tree) -> None:
     """Put back what ran before a change that was refused half way."""
     if not _same(FILTER):
         Program("nft", "-f", f"{STATE}/nftables.conf").finish()
-    settle(before, parse(running_config().require("the running configuration cannot be read")))
+    settle(before, running())
 
 
 def _outcome(program: Program, what: str) -> str:
@@ -413,17 +440,17 @@ def daemons_alive() -> str:
 
 def configuration_applied() -> str:
     """Why the running configuration is not the one of the files; empty when it is."""
-    listing = Program(*TABLE)
-    status, output = running_config().finish()
-    filter_status, filter_output = listing.finish()
-    if status:
-        return "the running configuration cannot be read"
     if reason := applied():
         return reason
-    if differing := delta(parse(_read(CONFIG)), parse(output)):
-        return f"the running configuration differs: {readable(chr(10).join(differing))}"
-    if filter_status or filter_output != _read(f"{STATE}/nftables.listing"):
+    listing = Program(*TABLE)
+    try:
+        found = running()
+    except Refused as refused:
+        return str(refused)
+    if listing.finish() != (0, _read(f"{STATE}/nftables.listing")):
         return "the packet filter differs from the one applied"
+    if differing := delta(parse(_read(CONFIG)), found):
+        return f"the running configuration differs: {readable(chr(10).join(differing))}"
     return ""
 
 
