@@ -116,6 +116,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "tenants.middleware.Wall",
 ]
 
 ROOT_URLCONF = "naas.urls"
@@ -353,6 +354,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
+#: As the console writes a moment.
+DATETIME_FORMAT = "Y-m-d H:i:s"
 
 LOGGING = {
     "version": 1,

@@ -10,6 +10,7 @@ from django.db.models import Count, QuerySet, Sum
 from naas.core.errors import CapacityExceeded, QuotaExceeded
 from services.lifecycle import ServiceState
 from services.models import Pop, ServiceInstance
+from tenants import wall
 from tenants.models import Tenant
 from tenants.verbs.quotas import Amount, limits
 
@@ -40,7 +41,8 @@ def check_limits(tenant: Tenant, pops: Iterable[Pop]) -> None:
 
 
 def _check_room(pop: Pop) -> None:
-    taken = _sum(_living().filter(pop=pop))
+    with wall.lifted():
+        taken = _sum(_living().filter(pop=pop))
     if taken.vcpu > pop.vcpu_capacity or taken.memory_mb > pop.memory_capacity_mb:
         raise CapacityExceeded(f"PoP {pop.slug} has no room for this; order a smaller size or choose another PoP")
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from tenants import logs
+from tenants import logs, wall
 from tenants.api import problems
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
@@ -35,6 +35,19 @@ class RequestId:
             logs.request_id.reset(mark)
         response["X-Request-Id"] = request.id  # type: ignore[attr-defined]
         return response
+
+
+class Wall:
+    """Takes down what a view of the API put up around its tenant (`tenants.wall`), however the view ended."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        try:
+            return self.get_response(request)
+        finally:
+            wall.widen()
 
 
 class ContentSecurityPolicy(CSPMiddleware):  # type: ignore[misc]  # untyped library

@@ -11,7 +11,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
-from tenants import scope
+from tenants import scope, wall
 from tenants.actor import Actor, Role
 from tenants.api import idempotency
 from tenants.api.throttling import Strangers
@@ -58,6 +58,7 @@ class ScopedView(GenericAPIView[Any]):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        wall.narrow(self.actor.tenant)
         if request.method in ("POST", "PUT", "PATCH"):
             # Read here, so that no view takes a body that cannot be read for none.
             _ = request.data

@@ -8,6 +8,7 @@ import django_filters
 from django import forms
 from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import extend_schema_field
 from rest_framework.filters import OrderingFilter
 from rest_framework.request import Request
 
@@ -22,6 +23,7 @@ class WholeNumber(django_filters.NumberFilter):  # type: ignore[misc]  # untyped
     field_class = forms.IntegerField
 
 
+@extend_schema_field({"type": "string", "enum": ["true", "false"]})
 class YesNo(django_filters.TypedChoiceFilter):  # type: ignore[misc]
     """`true` or `false`: django-filter's own takes anything for neither."""
 

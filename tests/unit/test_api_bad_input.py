@@ -467,6 +467,13 @@ def test_the_quota_and_the_room_at_a_pop_are_kept(caller, tenant, site):
     assert refused(caller, "POST", "orders", GOOD, 409)["code"] == "capacity-exceeded"
 
 
+def test_what_others_have_at_a_pop_counts(caller, site, foreign):
+    Pop.objects.update(vcpu_capacity=Decimal("0.9"))
+    problem = refused(caller, "POST", "orders", GOOD, 409)
+    assert problem["code"] == "capacity-exceeded"
+    assert "theirs" not in str(problem)
+
+
 def test_a_pop_that_is_closed_and_an_offering_off_sale_are_refused(caller, site):
     Pop.objects.update(status="maintenance")
     assert "items[0].pop" in paths(refused(caller, "POST", "orders", GOOD))
