@@ -181,7 +181,7 @@ class TestExec:
     def test_a_command_that_takes_too_long_is_ended_with_its_children(self, started):
         with pytest.raises(TemporaryError, match="within"):
             sh(started, "sleep 4321 & sleep 4321", timeout=0.5)
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 15
         while "4321" in (found := sh(started, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; true | true").output):
             assert time.monotonic() < deadline, found
         assert started.runtime.list("svc")[0].containers[0].running
@@ -190,7 +190,7 @@ class TestExec:
         begin = time.monotonic()
         with pytest.raises(TemporaryError, match="within"):
             sh(started, "while :; do echo x; sleep 0.01; done", timeout=0.5)
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < 15
 
     def test_output_is_capped_and_need_not_be_text(self, started):
         result = sh(started, r"head -c 3000000 /dev/zero; printf '\377' >&2")

@@ -14,8 +14,7 @@ import pytest
 from tests.contract.beds import run
 from worker.errors import PermanentError, TemporaryError
 from worker.topology import Nic, Route, Segment, Wire, fabric_port
-from worker.wiring import netlink as driver
-from worker.wiring.netlink import NetlinkWiring
+from worker.wiring.netlink import NetlinkWiring, kernel
 
 pytestmark = pytest.mark.system
 
@@ -66,8 +65,8 @@ class Counted:
 @pytest.fixture
 def counted(monkeypatch):
     state = {"count": 0, "after": False}
-    real = driver._Net
-    monkeypatch.setattr(driver, "_Net", lambda ip: real(Counted(ip, state)))
+    real = kernel.Net
+    monkeypatch.setattr(kernel, "Net", lambda ip: real(Counted(ip, state)))
     return state
 
 

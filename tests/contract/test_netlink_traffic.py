@@ -109,7 +109,13 @@ def test_the_fabric_has_no_address_a_tenant_could_talk_to(pair):
 def test_rates_hold_within_a_tenth(pair, options, limited):
     netlink, left, right = pair
     netlink.wiring.plug("svc", limited, left, mtu=LAN.mtu)
-    assert bits_per_second(left, right, "10.0.0.2", *options) == pytest.approx(40_000_000, rel=0.1)
+    for _ in range(3):
+        # Never more than the rate; less only when other work takes the machine's time: then measure again.
+        measured = bits_per_second(left, right, "10.0.0.2", *options)
+        assert measured < 44_000_000
+        if measured > 36_000_000:
+            return
+    raise AssertionError(f"the rate is not reached: {measured / 1e6:.1f} of 40 Mbit/s")
 
 
 def test_a_limit_one_way_leaves_the_other_way_alone(pair):

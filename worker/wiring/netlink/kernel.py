@@ -1,0 +1,407 @@
+"""The kernel's network stack over netlink, in typed values: one `Net` per namespace, open for one call.
+
+It knows how a thing is asked for and told, not which things there should be.
+
+Kernels since 5.18 let an address say who put it there; on older ones an address that a
+wire no longer wants stays.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import ipaddress
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink import NLM_F_DUMP_INTR
+from pyroute2.netlink.exceptions import NetlinkError
+
+from worker.errors import PermanentError, TemporaryError
+from worker.topology import Route
+from worker.wiring import marks, namespace
+from worker.wiring.marks import Mark
+from worker.wiring.shaping import Bucket
+
+#: Who put an address or a route there, as `proto` in ip-address(8) and ip-route(8).
+PROTOCOL = 78
+
+_NO_DAD = 0x02
+_PERMANENT = 0x80
+_UP = 0x1
+_ROOT_HANDLE = 0x10000
+_ROOT_PARENT = 0xFFFFFFFF
+_INGRESS = 0xFFFF0000
+_EVERY_PROTOCOL = 3
+_WITHOUT_STATISTICS = 1 << 3
+_TRIES = 20
+_ALL_REMOTES = "00:00:00:00:00:00"
+
+#: Errors after which the same call may succeed: something came or went meanwhile, or the kernel is short of memory.
+_PASSING = {
+    errno.ENODEV,
+    errno.ENOENT,
+    errno.EAGAIN,
+    errno.EINTR,
+    errno.ENOMEM,
+    errno.ENOBUFS,
+    errno.ENETDOWN,
+    errno.ESRCH,
+}
+
+
+@dataclass(frozen=True)
+class Link:
+    """An interface. `peer` is the index of a veth's other end in the namespace that is known as `peer_namespace`."""
+
+    index: int
+    name: str
+    kind: str | None
+    up: bool
+    mtu: int
+    mac: str | None
+    master: int | None
+    peer: int | None
+    peer_namespace: int | None
+    altnames: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address on an interface. `is_ours`: put there by this driver; `is_lasting`: neither link-local nor learned."""
+
+    cidr: str
+    is_ours: bool
+    is_lasting: bool
+
+
+def marked(links: Iterable[Link], pop: str, kind: str) -> Iterator[tuple[Link, Mark]]:
+    """The interfaces that carry a mark of this kind of this PoP."""
+    for link in links:
+        mark = marks.read(pop, link.altnames)
+        if mark is not None and mark.kind == kind:
+            yield link, mark
+
+
+class Net:
+    """The network stack of one namespace, in typed values. Making what is there is success."""
+
+    def __init__(self, ip: IPRoute) -> None:
+        self._ip = ip
+
+    # --- interfaces ---
+
+    def links(self) -> Sequence[Link]:
+        return [_link(message) for message in _dump(self._ip.get_links, ext_mask=_WITHOUT_STATISTICS)]
+
+    def link(self, name: str) -> Link | None:
+        try:
+            return _link(self._ip.link("get", ifname=name)[0])
+        except NetlinkError as error:
+            if error.code == errno.ENODEV:
+                return None
+            raise
+
+    def need(self, name: str) -> Link:
+        link = self.link(name)
+        if link is None:
+            raise TemporaryError(f"interface {name} vanished while it was worked on", delay=1)
+        return link
+
+    def add(self, name: str, **options: Any) -> None:
+        self._ip.link("add", ifname=name, **options)
+
+    def ensure(self, name: str, **options: Any) -> Link:
+        """The interface of this name, made if it is not there (and if nobody else is faster)."""
+        found = self.link(name)
+        if found is not None:
+            return found
+        with allowing(errno.EEXIST):
+            self.add(name, **options)
+        return self.need(name)
+
+    def remove(self, link: Link) -> None:
+        with allowing(errno.ENODEV):
+            self._ip.link("del", index=link.index)
+
+    def set(
+        self,
+        link: Link,
+        *,
+        mtu: int | None = None,
+        mac: str | None = None,
+        master: int | None = None,
+        up: bool | None = None,
+    ) -> None:
+        """Bring these properties to these values; what agrees already is not touched."""
+        changed: dict[str, Any] = {}
+        if mtu is not None and link.mtu != mtu:
+            changed["mtu"] = mtu
+        if mac is not None and link.mac != mac:
+            changed["address"] = mac
+        if master is not None and link.master != master:
+            changed["master"] = master
+        if up and not link.up:
+            changed["state"] = "up"
+        if changed:
+            self._ip.link("set", index=link.index, **changed)
+
+    def mark(self, link: Link, pop: str, mark: Mark) -> Link:
+        """Write the mark, then take away what this PoP had written on the interface before."""
+        wanted = marks.write(pop, mark)
+        if wanted not in link.altnames:
+            with allowing(errno.EEXIST):
+                self._ip.link("property_add", index=link.index, altname=wanted)
+        for altname in link.altnames:
+            if altname != wanted and marks.read(pop, [altname]) is not None:
+                with allowing(errno.ENOENT, errno.ENODEV):
+                    self._ip.link("property_del", index=link.index, altname=altname)
+        return replace(link, altnames=frozenset({wanted}))
+
+    def knows_as(self, netns: str) -> int | None:
+        """By which number this namespace knows the one at `netns`; None when it never met it."""
+        descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            number: int = self._ip.get_netnsid(fd=descriptor)["nsid"]
+        finally:
+            os.close(descriptor)
+        return number
+
+    def flood(self, vxlan: Link, remotes: frozenset[str]) -> None:
+        """Send what has no known receiver to exactly these remotes."""
+        found = self._flooded(vxlan)
+        for remote in sorted(remotes - found):
+            with allowing(errno.EEXIST):
+                self._ip.fdb("append", ifindex=vxlan.index, lladdr=_ALL_REMOTES, dst=remote)
+        for remote in sorted(found - remotes):
+            with allowing(errno.ENOENT):
+                self._ip.fdb("del", ifindex=vxlan.index, lladdr=_ALL_REMOTES, dst=remote)
+
+    def _flooded(self, vxlan: Link) -> frozenset[str]:
+        entries = [entry for entry in _dump(self._ip.fdb, "dump") if entry["ifindex"] == vxlan.index]
+        flooded = [entry.get("NDA_DST") for entry in entries if entry.get("NDA_LLADDR") == _ALL_REMOTES]
+        return frozenset(filter(None, flooded))
+
+    # --- addresses and routes ---
+
+    def addresses(self) -> dict[int, list[Address]]:
+        """All addresses, by the index of their interface."""
+        found: dict[int, list[Address]] = {}
+        for message in _dump(self._ip.get_addr):
+            found.setdefault(message["index"], []).append(_address(message))
+        return found
+
+    def address(self, link: Link, wanted: Sequence[str]) -> None:
+        """Add what is missing, remove what this driver put there and nobody wants any more."""
+        cidrs = [str(ipaddress.ip_interface(cidr)) for cidr in wanted]
+        ours = {address.cidr for address in self.addresses().get(link.index, ()) if address.is_ours}
+        self._add_addresses(link, [cidr for cidr in cidrs if cidr not in ours])
+        for cidr in ours - set(cidrs):
+            with allowing(errno.EADDRNOTAVAIL):
+                self._ip.addr("del", index=link.index, **_split(cidr))
+        if ours - set(cidrs):
+            # Where secondary addresses are not promoted, the kernel takes them away with the first of their subnet.
+            left = {address.cidr for address in self.addresses().get(link.index, ())}
+            self._add_addresses(link, [cidr for cidr in cidrs if cidr not in left])
+
+    def _add_addresses(self, link: Link, cidrs: Sequence[str]) -> None:
+        for cidr in cidrs:
+            flags = {"flags": _NO_DAD} if ":" in cidr else {}
+            self._ip.addr("replace", index=link.index, proto=PROTOCOL, **_split(cidr), **flags)
+
+    def routes(self) -> dict[int, frozenset[Route]]:
+        """The routes that this driver made, by the index of their interface.
+
+        The kernel filters: a VNF may hold a million others.
+        """
+        found: dict[int, frozenset[Route]] = {}
+        for family, everything in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 - a route
+            for message in _dump(self._ip.route, "dump", dump_filter=None, family=family, proto=PROTOCOL):
+                via, index = message.get("RTA_GATEWAY"), message.get("RTA_OIF")
+                if via is not None and index is not None:
+                    route = Route(f"{message.get('RTA_DST') or everything}/{message['dst_len']}", via)
+                    found[index] = found.get(index, frozenset()) | {route}
+        return found
+
+    def route(self, link: Link, wanted: Sequence[Route]) -> None:
+        """Add what is missing, remove what this driver put there and nobody wants any more."""
+        routes = {_canonical(route) for route in wanted}
+        found = self.routes().get(link.index, frozenset())
+        for route in found - routes:
+            with allowing(errno.ESRCH):
+                self._ip.route("del", dst=route.destination, gateway=route.via, oif=link.index, proto=PROTOCOL)
+        for route in routes - found:
+            self._ip.route("replace", dst=route.destination, gateway=route.via, oif=link.index, proto=PROTOCOL)
+
+    # --- shaping ---
+
+    def buckets(self, link: Link | None = None) -> dict[int, Bucket]:
+        """The token buckets of all interfaces, or of one, by interface index."""
+        queues = _dump(self._ip.get_qdiscs, **({} if link is None else {"index": link.index}))
+        return {
+            queue["index"]: _bucket_of(queue)
+            for queue in queues
+            if queue["parent"] == _ROOT_PARENT and queue.get("TCA_KIND") == "tbf"
+        }
+
+    def limit(self, link: Link, wanted: Bucket | None) -> None:
+        """Hold what leaves by this interface to the bucket; None lifts the limit."""
+        found = self.buckets(link).get(link.index)
+        if wanted is None:
+            if found is not None:
+                with allowing(errno.ENOENT, errno.EINVAL):
+                    self._ip.tc("del", index=link.index, parent=_ROOT_PARENT, handle=_ROOT_HANDLE)
+        elif found is None or (found.rate, found.limit) != (wanted.rate, wanted.limit):
+            self._ip.tc("replace", "tbf", link.index, handle=_ROOT_HANDLE, **asdict(wanted))
+
+    def redirects(self, link: Link, target: Link) -> bool:
+        """Whether everything that arrives on the interface goes out by `target`."""
+        return target.index in self._targets(link)
+
+    def redirect(self, link: Link, target: Link | None) -> None:
+        """Send all that arrives on the interface out by `target`; None lets it pass."""
+        targets = self._targets(link)
+        if target is not None and targets == [target.index]:
+            return
+        with allowing(errno.ENOENT, errno.EINVAL):
+            self._ip.tc("del", "ingress", link.index)
+        if target is None:
+            return
+        with allowing(errno.EEXIST):
+            self._ip.tc("add", "ingress", link.index)
+        self._ip.tc(
+            "add-filter",
+            "u32",
+            link.index,
+            parent=_INGRESS,
+            protocol=_EVERY_PROTOCOL,
+            prio=1,
+            target=_ROOT_HANDLE + 1,
+            keys=["0x0/0x0+0"],
+            action={"kind": "mirred", "direction": "egress", "action": "redirect", "ifindex": target.index},
+        )
+
+    def _targets(self, link: Link) -> list[int]:
+        return list(_redirected_to(_dump(self._ip.get_filters, index=link.index, parent=_INGRESS)))
+
+
+def _dump(request: Callable[..., Iterable[Any]], *args: Any, **kwargs: Any) -> Sequence[Any]:
+    """What the kernel lists, all of one moment: when something changed meanwhile it says so, and is asked again."""
+    for _ in range(_TRIES):
+        messages = tuple(request(*args, **kwargs))
+        if not any(message["header"]["flags"] & NLM_F_DUMP_INTR for message in messages):
+            return messages
+    raise TemporaryError("the kernel's network changes too fast to be listed", delay=1)
+
+
+def _redirected_to(filters: Iterable[Any]) -> Iterator[int]:
+    for message in filters:
+        options = message.get("TCA_OPTIONS")
+        actions = options.get("TCA_U32_ACT") if options else None
+        for _, action in actions["attrs"] if actions else ():
+            if action.get("TCA_ACT_KIND") == "mirred":
+                yield action.get("TCA_ACT_OPTIONS").get("TCA_MIRRED_PARMS")["ifindex"]
+
+
+def _link(message: Any) -> Link:
+    # An interface has forty attributes, which pyroute2 decodes when they are asked for and searches one by one.
+    slots = {slot.name: slot for slot in message["attrs"]}
+
+    def value(name: str) -> Any:
+        return slots[name].value if name in slots else None
+
+    info, properties = value("IFLA_LINKINFO"), value("IFLA_PROP_LIST")
+    return Link(
+        index=message["index"],
+        name=value("IFLA_IFNAME"),
+        kind=info.get("IFLA_INFO_KIND") if info else None,
+        up=bool(message["flags"] & _UP),
+        mtu=value("IFLA_MTU"),
+        mac=value("IFLA_ADDRESS"),
+        master=value("IFLA_MASTER"),
+        peer=value("IFLA_LINK"),
+        peer_namespace=value("IFLA_LINK_NETNSID"),
+        altnames=frozenset(name for _, name in properties["attrs"]) if properties else frozenset(),
+    )
+
+
+def _address(message: Any) -> Address:
+    value = ipaddress.ip_interface(f"{message.get('IFA_LOCAL') or message.get('IFA_ADDRESS')}/{message['prefixlen']}")
+    lasting = bool((message.get("IFA_FLAGS") or message["flags"]) & _PERMANENT) and not value.is_link_local
+    return Address(str(value), message.get("IFA_PROTO") == PROTOCOL, lasting)
+
+
+def _bucket_of(queue: Any) -> Bucket:
+    parameters = queue.get("TCA_OPTIONS").get("TCA_TBF_PARMS")
+    return Bucket(parameters["rate"], parameters["buffer"], parameters["limit"])
+
+
+def _split(cidr: str) -> dict[str, Any]:
+    address, _, length = cidr.partition("/")
+    return {"address": address, "prefixlen": int(length)}
+
+
+def _canonical(route: Route) -> Route:
+    destination = ipaddress.ip_network(route.destination, strict=False)
+    return Route(str(destination), str(ipaddress.ip_address(route.via)))
+
+
+def _socket() -> int:
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE).detach()
+
+
+@contextmanager
+def _opened(descriptor: int) -> Iterator[Net]:
+    # strict_check lets the kernel filter what is dumped; no groups: nobody reads notifications here.
+    with IPRoute(fileno=descriptor, groups=0, strict_check=True) as ip:
+        yield Net(ip)
+
+
+@contextmanager
+def entered(path: str) -> Iterator[Net]:
+    with _opened(namespace.call(path, _socket)) as net:
+        yield net
+
+
+@contextmanager
+def locked(path: str) -> Iterator[None]:
+    """One process at a time, for as long as it lives."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def allowing(*codes: int) -> Iterator[None]:
+    """Someone else was faster, or it is gone already: both are what was wanted."""
+    try:
+        yield
+    except NetlinkError as error:
+        if error.code not in codes:
+            raise
+
+
+@contextmanager
+def translated(attempt: str) -> Iterator[None]:
+    """Kernel errors in the platform's words."""
+    try:
+        yield
+    except NetlinkError as error:
+        reason = os.strerror(error.code)
+        if error.code in _PASSING:
+            raise TemporaryError(f"cannot {attempt}: {reason}", delay=1) from error
+        if error.code == errno.EOPNOTSUPP:
+            reason = f"this kernel cannot do it ({reason})"
+        raise PermanentError(f"cannot {attempt}: {reason}") from error
+    except FileNotFoundError as error:
+        raise TemporaryError(f"cannot {attempt}: {error.filename} is gone", delay=1) from error
+    except ValueError as error:
+        raise PermanentError(f"cannot {attempt}: {error}") from error
