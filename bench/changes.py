@@ -34,7 +34,7 @@ def measure(platform: Platform, *, rounds: int) -> list[Comparison]:
     with Floor(client, template, f"{platform.pop}-reload", directory) as floor:
         floor.make(0)
         comparison = compare(
-            f"configuration change ({ROUTES} routes), received to converged",
+            f"change of {ROUTES} routes",
             yardstick=_by_hand(floor, configurations),
             product=_by_order(platform, instance, specs),
             rounds=rounds,

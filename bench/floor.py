@@ -194,7 +194,7 @@ def _ip_batch(ip: list[str], lines: str) -> None:
 def time_docker_run(image: str, name: str) -> float:
     """Seconds of one bare `docker run` of the image, which is then removed."""
     started = time.perf_counter()
-    command = ["docker", "run", "--detach", "--name", name, "--entrypoint", "sleep", image, "60"]
+    command = ["docker", "run", "--detach", "--network", "none", "--name", name, "--entrypoint", "sleep", image, "60"]
     subprocess.run(command, check=True, capture_output=True)
     taken = time.perf_counter() - started
     subprocess.run(["docker", "rm", "--force", name], check=True, capture_output=True)

@@ -28,9 +28,9 @@ def measure(platform: Platform, *, rounds: int) -> list[Comparison]:
     with floor(platform) as yardstick:
         one = partial(time_orders, platform, 1)
         return [
-            compare("order to active, 1 router", yardstick=yardstick.time_one, product=one, rounds=rounds, target=1.5),
+            compare("order, 1 router", yardstick=yardstick.time_one, product=one, rounds=rounds, target=1.5),
             compare(
-                f"order to active, {MANY} routers at once",
+                f"order, {MANY} routers at once",
                 yardstick=partial(yardstick.time_many, MANY),
                 product=partial(time_orders, platform, MANY),
                 rounds=max(1, rounds // 3),
@@ -38,7 +38,7 @@ def measure(platform: Platform, *, rounds: int) -> list[Comparison]:
                 warm_up=False,
             ),
             compare(
-                "order to active, to one bare docker run",
+                "order, 1 router, to docker run",
                 yardstick=partial(time_docker_run, IMAGE, f"{platform.pop}-bare"),
                 product=one,
                 rounds=rounds,
@@ -70,7 +70,8 @@ def time_orders(platform: Platform, count: int) -> float:
     items = [platform.add(f"r{number}", lone_router()) for number in range(count)]
     started = time.time()
     order = platform.order(*items)
-    ended = platform.ended(order, 120, every=0.1)
+    # Seldom, because asking takes the processor from what is asked about; the end's time is in the answer.
+    ended = platform.ended(order, 120, every=0.2 if count == 1 else 1.0)
     if ended["state"] != "completed":
         raise RuntimeError(f"order {order['id']} ended as {ended['state']}: {ended['reason']}")
     taken = datetime.fromisoformat(ended["completed_at"]).timestamp() - started

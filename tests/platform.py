@@ -33,8 +33,6 @@ from worker import lab
 
 Json = dict[str, Any]
 
-#: Seconds between two sweeps of the PoP here.
-POP_SWEEP = 2.0
 OPEN_ORDER = {"acknowledged", "pending", "held", "inProgress", "assessingCancellation", "pendingCancellation"}
 #: Names of the platform's processes, whatever its PoP is called.
 WEB, CORE, BEAT, WORKER, HEALER = "web", "core", "beat", "worker", "healer"
@@ -69,9 +67,13 @@ class Traces:
 
 
 class Platform:
-    """Make it, `start` it, and `close` it whatever happened. `pop` is the slug of its only PoP."""
+    """Make it, `start` it, and `close` it whatever happened. `pop` is the slug of its only PoP.
 
-    def __init__(self, sites: Iterable[str] = ("a", "b")) -> None:
+    `sweep` is how often the PoP looks at everything, in seconds; None leaves it as it is in production.
+    """
+
+    def __init__(self, sites: Iterable[str] = ("a", "b"), *, sweep: float | None = None) -> None:
+        self._sweep = sweep
         token = secrets.token_hex(3)
         self.pop = f"t{token}"
         self.unis = {site: f"{self.pop}{site}" for site in sites}
@@ -95,7 +97,8 @@ class Platform:
         wait_for(lambda: broker.answers(self.settings["REDIS_URL"]), "Redis answering")
         self.manage("migrate", "--no-input", "--verbosity", "0")
         self.manage("enroll_pop", self.pop, "--name", "Test", "--out", str(self._pop_config))
-        self._hasten_sweeps()
+        if self._sweep is not None:
+            self._set_sweep()
         for program in platform_programs(self.place, self.settings["NAAS_WEB_PORT"]):
             name = program.name.removeprefix(f"pop-{self.pop}-")
             self._programs[name] = self._mortal(name, program) if name in (CORE, WORKER) else program
@@ -201,9 +204,9 @@ class Platform:
     def _pop_config(self) -> Path:
         return self.place.pops / self.pop / "pop.json"
 
-    def _hasten_sweeps(self) -> None:
-        """The PoP looks at everything every two seconds, so that tests need not wait for ten."""
-        config = json.loads(self._pop_config.read_text()) | {"sweep_interval": POP_SWEEP, "probe_interval": POP_SWEEP}
+    def _set_sweep(self) -> None:
+        config = json.loads(self._pop_config.read_text())
+        config |= {"sweep_interval": self._sweep, "probe_interval": self._sweep}
         self._pop_config.write_text(json.dumps(config))
 
     def _redis_config(self) -> Path:
