@@ -163,14 +163,10 @@ class TenantPage(Console):
         people.rename_tenant(staff=staff_of(request), tenant=row, name=changes["name"])
 
     def has_suspend_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return self._stands(request, object_id, TenantStatus.ACTIVE)
+        return self.may(request, object_id, lambda tenant: tenant.status == TenantStatus.ACTIVE)
 
     def has_resume_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return self._stands(request, object_id, TenantStatus.SUSPENDED)
-
-    def _stands(self, request: HttpRequest, object_id: str | None, status: TenantStatus) -> bool:
-        known = object_id is None or Tenant.objects.filter(pk=object_id, status=status).exists()
-        return known and self._is_staff(request)
+        return self.may(request, object_id, lambda tenant: tenant.status == TenantStatus.SUSPENDED)
 
     @asks(
         title="Suspend",
@@ -293,8 +289,7 @@ class UserPage(Console):
         people.change(staff=staff_of(request), user=row, **changes)
 
     def has_renew_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        known = object_id is None or User.objects.filter(pk=object_id, is_staff=False).exists()
-        return known and self._is_staff(request)
+        return self.may(request, object_id, lambda user: not user.is_staff)
 
     @asks(
         title="Renew password",
@@ -385,8 +380,7 @@ class TokenPage(Console):
         return looks.ago(token.last_used_at) if token.last_used_at else None
 
     def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        rows = self.get_queryset(request).filter(revoked_at__isnull=True)
-        return (object_id is None or rows.filter(pk=object_id).exists()) and self._is_staff(request)
+        return self.may(request, object_id, lambda token: token.revoked_at is None)
 
     @asks(
         title="Revoke",
@@ -425,7 +419,7 @@ class AuditPage(Console):
         """The row by its id, linked where there is a page for it. It may be gone."""
         pages: Mapping[str, type[Model]] = {str(m._meta.model_name): m for m in self.admin_site._registry}
         model = pages.get(event.object_type)
-        if model is None:
+        if model is None or not event.object_id:
             return event.object_id
         return looks.link(model(pk=event.object_id), f"{model._meta.verbose_name} {event.object_id}")
 

@@ -52,7 +52,7 @@ LABELS = {
     "vcpu_capacity": "vCPU for sale",
     "memory_capacity_mb": "Memory for sale (MiB)",
     "setup_price": "Set-up price",
-    "external_id": "The customer's reference",
+    "external_id": "Their reference",
     "retry_of": "Tries again",
     "instance": "Service",
     "is_active": "May log in",
@@ -183,6 +183,15 @@ class Console(ModelAdmin):  # type: ignore[misc]  # untyped library
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self.removable and self._is_staff(request)
 
+    def may(self, request: HttpRequest, object_id: str | None, allows: Callable[[Any], bool]) -> bool:
+        """Whether staff may press a button: always in a list, and on a row's page when the row allows it."""
+        if not self._is_staff(request):
+            return False
+        if object_id is None:
+            return True
+        row = self.get_object(request, unquote(str(object_id)))
+        return row is not None and allows(row)
+
     @staticmethod
     def _is_staff(request: HttpRequest) -> bool:
         return bool(request.user.is_active and request.user.is_staff)
@@ -196,6 +205,11 @@ class Console(ModelAdmin):  # type: ignore[misc]  # untyped library
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[str]:
         typed = self.entered if obj is None else self.editable
         return [field for field in flatten_fieldsets(self.get_fieldsets(request, obj)) if field not in typed]
+
+    def get_ordering(self, request: HttpRequest) -> Sequence[str]:
+        """The model's own, said aloud: Django forgets it where rows are counted together."""
+        ordering: Sequence[str] = self.ordering or self.opts.ordering
+        return ordering
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return [fact(self.model, name) for name in super().get_list_display(request)]

@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from tenants.console import LINK, linked
 
 NOTHING = "-"
+ABBREVIATIONS = re.compile(r"\b(bfd|bgp|frr|sip|tls|vnf|vpn)\b", re.IGNORECASE)
 
 
 class Tone(StrEnum):
@@ -43,8 +44,9 @@ TONES = {
 
 
 def words(state: object) -> str:
-    """A state as people write it: "inProgress" is "In progress"."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(state)).capitalize()
+    """A state as people write it: "inProgress" is "In progress", "AddVnf" is "Add VNF"."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(state)).capitalize()
+    return ABBREVIATIONS.sub(lambda found: found[0].upper(), apart)
 
 
 def badge(state: object, text: str | None = None, tone: Tone | None = None) -> SafeString:

@@ -101,7 +101,7 @@ def _deployments() -> Table:
 def _pops() -> Table:
     return Table(
         "PoPs",
-        ("PoP", "Status", "Worker", "Services", "vCPU sold", "Memory sold"),
+        ("PoP", "Status", "Worker", "Services", "Sold vCPU", "Sold memory"),
         [
             (
                 looks.link(pop, pop.name or pop.slug),

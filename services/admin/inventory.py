@@ -20,7 +20,6 @@ from services.models import Deployment, DeploymentStep, Inquiry, OrderItem, Revi
 from services.secrets import mask
 from tenants import looks
 from tenants.console import BY_TENANT, Console, Table, asks, list_of, page_of, staff_of
-from worker.report import Phase
 
 
 @admin.register(ServiceInstance)
@@ -294,8 +293,7 @@ class DeploymentPage(Console):
         )
 
     def has_heal_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        rows = self.get_queryset(request).exclude(instance__state=ServiceState.TERMINATED).exclude(phase=Phase.GONE)
-        return self._is_staff(request) and (object_id is None or rows.filter(pk=object_id).exists())
+        return self.may(request, object_id, lambda row: row.instance.state != ServiceState.TERMINATED)
 
     @asks(
         title="Send again",

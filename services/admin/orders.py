@@ -126,12 +126,10 @@ class OrderPage(Console):
             yield from item_steps(item)
 
     def has_cancel_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        rows = self.get_queryset(request).exclude(state__in=UNSTOPPABLE)
-        return self._is_staff(request) and (object_id is None or rows.filter(pk=object_id).exists())
+        return self.may(request, object_id, lambda order: order.state not in UNSTOPPABLE)
 
     def has_retry_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        rows = self.get_queryset(request).filter(state__in=LOST)
-        return self._is_staff(request) and (object_id is None or rows.filter(pk=object_id).exists())
+        return self.may(request, object_id, lambda order: order.state in LOST)
 
     @asks(
         title="Cancel order",

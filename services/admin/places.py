@@ -76,11 +76,11 @@ class PopPage(Console):
     def services(self, pop: Any) -> str:
         return looks.anchor(list_of(ServiceInstance, pop__slug__exact=pop.pk), pop.living)
 
-    @admin.display(description="vCPU sold", ordering="vcpu_used")
+    @admin.display(description="Sold vCPU", ordering="vcpu_used")
     def vcpu(self, pop: Any) -> str:
         return looks.share(float(pop.vcpu_used), float(pop.vcpu_capacity), "vCPU")
 
-    @admin.display(description="Memory sold", ordering="memory_used")
+    @admin.display(description="Sold memory", ordering="memory_used")
     def memory(self, pop: Any) -> str:
         return looks.share(pop.memory_used, pop.memory_capacity_mb, "MiB")
 

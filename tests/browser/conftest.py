@@ -45,7 +45,8 @@ class Watched:
         return [url for url in self.asked if not url.startswith(("data:", "blob:")) and urlsplit(url).netloc != own]
 
     def heard(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        # Interfaces come and go on a machine that makes networks; that is nothing the page did.
+        if message.type in ("error", "warning") and "ERR_NETWORK_CHANGED" not in message.text:
             self.complaints.append(f"{message.type}: {message.text}")
 
     def answered(self, response: Response) -> None:

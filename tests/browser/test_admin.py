@@ -54,7 +54,7 @@ def test_staff_log_in_and_go_from_the_overview_to_an_order_and_its_service(conso
     shoot(console, "overview")
     order = ProductOrder.unscoped.filter(state=OrderState.IN_PROGRESS)[0]
     page.get_by_role("link", name=order.pk).click()
-    page.get_by_text("2 of 3: Add vnf").wait_for()
+    page.get_by_text("2 of 3: Add VNF").wait_for()
     shoot(console, "order")
     page.get_by_role("link", name="edge").first.click()
     page.get_by_role("heading", name="At its PoPs").wait_for()
@@ -134,5 +134,11 @@ def test_a_new_password_is_shown_in_the_dialog_that_asked(console: Watched) -> N
 def test_a_list_is_narrowed_to_one_tenant_by_typing(console: Watched) -> None:
     page = console.open(list_of(ServiceInstance))
     page.get_by_text("Filters").first.click()
+    page.locator(".select2-selection").last.click()
+    page.locator(".select2-search__field").last.fill("acm")
+    page.locator(".select2-results__option", has_text="Acme").click()
     shoot(console, "filters")
+    page.get_by_role("button", name="Apply Filters").click()
+    page.get_by_text("1 service instance").wait_for()
+    assert page.locator("#result_list").get_by_text("Globex").count() == 0
     clean(console)

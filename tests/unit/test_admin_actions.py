@@ -11,12 +11,15 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
+from services import orders
 from services.lifecycle import OrderState
 from services.models import Deployment, Offering, OfferingSize, Pop, PopStatus, ProductOrder, Segment, Transport, Uni
-from tenants.actor import Role
+from tenants.actor import Actor, Role
 from tenants.console import list_of, page_of
 from tenants.models import ApiToken, AuditEvent, Membership, Quota, Tenant, TenantStatus, User
 from tests import world
+from tests.unit.conftest import found, router
+from worker.report import Phase
 
 pytestmark = pytest.mark.django_db
 
@@ -113,6 +116,25 @@ def test_a_refusal_to_retry_is_said(filled: Tenant, ops: Client) -> None:
     assert "only what failed or was cancelled" in said(answer)[0]
 
 
+def test_a_cancelled_order_is_tried_again(actor: Actor, lan: Segment, core: Segment, ops: Client) -> None:
+    order = orders.place(actor=actor, items=[router()])
+    orders.start(order_id=order.pk)
+    press(ops, order, "cancel")
+    found(order.items.get().instance, Phase.GONE)
+    assert fresh(order).state == OrderState.CANCELLED
+    answer = press(ops, order, "retry")
+    again = ProductOrder.unscoped.get(retry_of=order)
+    assert again.state == OrderState.ACKNOWLEDGED and again.placed_by == "ops@provider.example (provider)"
+    assert again.pk in said(answer)[-1] and page_of(again) in ops.get(page_of(order)).content.decode()
+    trail("order.place")
+
+
+@pytest.mark.parametrize("id", ["nonsense", "-1", "9" * 40, "%00", "a/b"])
+@pytest.mark.parametrize("page", ["services_deployment_send_again", "tenants_user_renew_password"])
+def test_a_button_of_a_row_that_is_not_there_is_refused(page: str, id: str, ops: Client) -> None:
+    assert ops.post(reverse(f"admin:{page}", args=[id]), YES).status_code in (403, 404)
+
+
 def test_a_deployment_is_sent_again(filled: Tenant, ops: Client, django_capture_on_commit_callbacks: Any) -> None:
     deployment = Deployment.unscoped.get()
     with django_capture_on_commit_callbacks() as told:
@@ -140,9 +162,9 @@ def test_a_customer_gets_a_new_password_that_is_shown_once(filled: Tenant, ops: 
     owner = User.objects.get(email="owner@acme.example")
     answer = press(ops, owner, "renew_password")
     assert "no-store" in answer["Cache-Control"]
-    found = re.search(r"select-all\">([^<]+)<", answer.content.decode())
-    assert found and fresh(owner).check_password(found[1])
-    assert found[1] not in str(trail("user.renew_password").detail)
+    shown = re.search(r"select-all\">([^<]+)<", answer.content.decode())
+    assert shown and fresh(owner).check_password(shown[1])
+    assert shown[1] not in str(trail("user.renew_password").detail)
 
 
 def test_the_password_of_staff_is_not_renewed_here(ops: Client) -> None:
@@ -158,9 +180,9 @@ def test_a_tenant_is_opened_with_its_first_owner(ops: Client) -> None:
     )
     tenant = Tenant.objects.get(slug="initech")
     member = tenant.memberships.get()
-    found = re.search(r"select-all\">([^<]+)<", answer.content.decode())
+    shown = re.search(r"select-all\">([^<]+)<", answer.content.decode())
     assert (member.user.email, member.role) == ("peter@initech.example", Role.OWNER)
-    assert found and member.user.check_password(found[1])
+    assert shown and member.user.check_password(shown[1])
     assert {trail(verb).tenant_id for verb in ("tenant.open", "member.add")} == {tenant.pk}
     trail("user.create")
 

@@ -177,7 +177,7 @@ def test_an_order_leads_to_its_service_and_the_steps_with_their_durations(filled
     order, service = ProductOrder.unscoped.get(), ServiceInstance.unscoped.get()
     page = ops.get(page_of(order)).content.decode()
     assert page_of(service) in page and page_of(Deployment.unscoped.get()) in page
-    for words in ("2 of 3: Add vnf", "312 ms", "In progress", 'hx-trigger="every 3s"'):
+    for words in ("2 of 3: Add VNF", "312 ms", "In progress", 'hx-trigger="every 3s"'):
         assert words in page
 
 
