@@ -298,7 +298,7 @@ def _spec(site: Site, peer: Site, password: str) -> Json:
 
 def follow(api: Api, order: Json) -> Json:
     """Print the order's steps as they end; the order when nothing more will happen to it."""
-    shown: set[tuple[str, Any]] = set()
+    shown: set[tuple[str, str, int]] = set()
     deadline = time.monotonic() + ORDER_PATIENCE
     while True:
         order = api.get(f"orders/{order['id']}")
@@ -311,10 +311,10 @@ def follow(api: Api, order: Json) -> Json:
         time.sleep(POLL)
 
 
-def _news(order: Json, shown: set[tuple[str, Any]]) -> Iterator[str]:
+def _news(order: Json, shown: set[tuple[str, str, int]]) -> Iterator[str]:
     for item in order["items"]:
         for each in item["steps"]:
-            key = (item["id"], each["started_at"])
+            key = (item["id"], each["run"], each["position"])
             if each["state"] == "running" or key in shown:
                 continue
             shown.add(key)
