@@ -12,6 +12,20 @@ from typing import Self
 from services.kinds.router.render import CAPABILITIES, IMAGE, SYSCTLS, TMPFS
 from tests.kinds import router_cases
 
+#: The image's own reload, which may give commands only once.
+ONE_PASS = """
+import sys
+sys.path.insert(0, "/usr/lib/naas")
+import steering
+given, apply = [], steering.apply_commands
+def once(commands):
+    assert not given, ("a second pass", given, commands)
+    given.append(commands)
+    return apply(commands)
+steering.apply_commands = once
+sys.exit(steering.reload_main([]))
+"""
+
 
 class RouterBox:
     """One container with its own namespace, in which no interface but `lo` stands."""
@@ -54,6 +68,10 @@ class RouterBox:
         done = self.attempt(*command)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def reload_in_one_pass(self) -> None:
+        """Reload, and fail when its first pass of commands did not suffice."""
+        self.run("python3", "-I", "-S", "-c", ONE_PASS)
 
     def inside(self, *command: str) -> None:
         """Run a program of this machine in the container's network namespace."""

@@ -60,3 +60,66 @@ def test_any_case_can_follow_any_other_without_a_restart(box: RouterBox, case: s
 def _golden(case: str) -> dict[str, str]:
     directory: Path = router_cases.CASES / case
     return {name: (directory / name).read_text() for name in router_cases.FILES}
+
+
+#: Settings of one neighbour, each of which is given and then taken away again.
+SETTINGS: list[dict[str, object]] = [
+    {"description": "Carrier north"},
+    {"password": "s3cret-42"},
+    {"bfd": True},
+    {"bfd": True, "bfd_timers": {"detect_multiplier": 5}},
+    {"bfd": True, "bfd_timers": {"receive_interval": 100, "transmit_interval": 100}},
+    {"timers": {"keepalive": 3, "hold": 9}},
+    {"ebgp_multihop": 5},
+    {"ebgp_multihop": 255},
+    {"next_hop_self": True},
+    {"default_originate": True},
+    {"local_preference": 150},
+    {"med": 10, "prepend": 2},
+    {"med": 20},
+    {"allow_own_asn": 1},
+    {"allow_own_asn": 3},
+    {"shutdown": True},
+    {"max_prefix": 5},
+    {"med": 0},
+    {"local_preference": 100},
+    {"timers": {"keepalive": 60, "hold": 180}},
+    {"bfd": True, "bfd_timers": {"detect_multiplier": 255, "receive_interval": 60000, "transmit_interval": 60000}},
+    {"max_prefix": 1000000},
+    {"prefixes_in": []},
+    {"prefixes_in": [{"action": "permit", "prefix": "10.0.0.0/8"}], "prefixes_out": []},
+    {"remote_asn": 65009},
+    {"remote_asn": 65001},
+    {"address": "10.255.0.4"},
+]
+#: Settings of the BGP process.
+PROCESS: list[dict[str, object]] = [
+    {"asn": 65077},
+    {"router_id": "192.0.2.9"},
+    {"networks": ["10.1.0.0/24", "10.5.0.0/16"]},
+    {"redistribute": ["connected", "static"]},
+    {"graceful_shutdown": True},
+    {"neighbours": []},
+]
+
+
+def _changes() -> Iterator[dict[str, object]]:
+    plain: dict[str, object] = {"address": "10.255.0.2", "remote_asn": 65002}
+    for setting in SETTINGS:
+        yield {"asn": 65001, "neighbours": [{**plain, **setting}]}
+    for setting in PROCESS:
+        yield {"asn": 65001, "neighbours": [plain], **setting}
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("bgp", list(_changes()), ids=str)
+def test_every_setting_is_given_and_taken_away_in_one_pass(box: RouterBox, bgp: dict[str, object]) -> None:
+    """In one pass of commands each way, without the second and without frr-reload.py."""
+    ports = [
+        {"name": "lan", "segment": "lan", "addresses": ["10.1.0.1/24"]},
+        {"name": "wan", "segment": "wan", "addresses": ["10.255.0.1/29"]},
+    ]
+    plain = {"asn": 65001, "neighbours": [{"address": "10.255.0.2", "remote_asn": 65002}]}
+    for step in (plain, bgp, plain):
+        box.write(router_cases.files({"ports": ports, "bgp": step}))
+        box.reload_in_one_pass()

@@ -124,12 +124,18 @@ def frr_conf(spec: RouterSpec, ports: Placed, instance: str) -> str:
         bfd_profiles=sorted({timers for n in neighbours if (timers := bfd_profile(n))}, key=bfd_profile_name),
         settings_in=settings_in,
         settings_out=settings_out,
+        unless=_unless,
         filter_name=filter_name,
         map_name=map_name,
         bfd_profile=bfd_profile,
         bfd_profile_name=bfd_profile_name,
         bfd_defaults=BFD_DEFAULTS,
     )
+
+
+def _unless(value: int, default: int) -> str:
+    """The number after a word, which FRR leaves out where it is the default."""
+    return "" if value == default else f" {value}"
 
 
 def _route_line(route: StaticRoute) -> str:

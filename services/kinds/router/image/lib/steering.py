@@ -40,6 +40,9 @@ NOT_OURS = (
     "no ipv6 forwarding",
 )
 
+#: What bgpd gives as the reason while a neighbour is being configured, and keeps until the first session.
+UNTRIED = "No AFI/SAFI activated for peer"
+
 #: The daemon that acts by a line of the top level; others keep a copy, or none.
 OWNERS = (
     ("ip route ", "staticd"),
@@ -224,20 +227,26 @@ def _additions(wanted: Tree, found: Tree, depth: int) -> list[str]:
 
 
 def _removals(wanted: Tree, found: Tree, depth: int, removed: frozenset[str]) -> list[str]:
-    commands = []
-    replaced = {slot(line) for line in wanted}
+    commands = [" " * depth + _negated(line) for line in _goes_by_itself(wanted, found, removed)]
     for line, below in found.items():
-        if line in wanted:
-            inner = _removals(wanted[line], below, depth + 1, removed)
-        elif line.startswith("address-family "):
-            inner = _removals({}, below, depth + 1, removed)
-        else:
-            if slot(line) not in replaced and not _goes_with_neighbour(line, removed):
-                commands.append(" " * depth + _negated(line))
-            continue
-        if inner:
-            commands += [" " * depth + line, *inner, *_leave(line, below, depth)]
+        if line in wanted or line.startswith("address-family "):
+            inner = _removals(wanted.get(line, {}), below, depth + 1, removed)
+            commands += [" " * depth + line, *inner, *_leave(line, below, depth)] if inner else []
     return commands
+
+
+def _goes_by_itself(wanted: Tree, found: Tree, removed: frozenset[str]) -> list[str]:
+    """The lines that need a removal of their own: not replaced, and not taken along by another's."""
+    replaced = {slot(line) for line in wanted}
+    going = [line for line in found if line not in wanted and not line.startswith("address-family ")]
+    return [
+        line
+        for line in going
+        if slot(line) not in replaced
+        and not _goes_with_neighbour(line, removed)
+        # `no neighbor X bfd` takes `neighbor X bfd profile P` along; saying that as well brings bfd back.
+        and not any(line.startswith(f"{other} ") for other in going if other.startswith("neighbor "))
+    ]
 
 
 def _negated(line: str) -> str:
@@ -470,8 +479,8 @@ def _reason(address: str, peer: dict) -> str:  # type: ignore[type-arg]
     state = peer.get("bgpState", "unknown")
     if state == "Established" or peer.get("adminShutDown"):
         return ""
-    why = peer.get("lastNotificationReason") or peer.get("lastResetDueTo") or "no session so far"
-    return f"{address} is {state} ({why})"
+    why = peer.get("lastNotificationReason") or peer.get("lastResetDueTo") or UNTRIED
+    return f"{address} is {state} ({'no session so far' if why == UNTRIED else why})"
 
 
 # --- programs of the image ------------------------------------------------------------
