@@ -228,7 +228,7 @@ class QuotaPage(Console):
 class UserPage(Console):
     about = (
         "People log in by e-mail address. Customers are members of tenants; the provider's staff is made with "
-        "`manage.py create_staff` alone. Closing an account keeps what its person did in the audit trail."
+        "manage.py create_staff alone. Closing an account keeps what its person did in the audit trail."
     )
     entered = ("email", "name")
     editable = ("name", "is_active")

@@ -55,7 +55,7 @@ class Sizes(TabularInline):  # type: ignore[misc]  # untyped library
 class OfferingPage(Console):
     about = (
         "What customers can order. Offerings come from the kinds of this installation "
-        "(`manage.py publish_offerings`); here they go on and off sale and get their prices."
+        "(manage.py publish_offerings); here they go on and off sale and get their prices."
     )
     empty = "Nothing is on offer yet. Run manage.py publish_offerings."
     editable = ("on_sale",)

@@ -47,7 +47,7 @@ def sign_of_life(pop: Pop) -> str:
 class PopPage(Console):
     about = (
         "Points of presence: the places whose workers run the customers' network functions. A PoP takes orders when "
-        "it is open and its host is enrolled (`manage.py enroll_pop`)."
+        "it is open and its host is enrolled (manage.py enroll_pop)."
     )
     empty = "There are no PoPs yet. Enrol the first host with manage.py enroll_pop."
     entered = ("slug", *places.POP_FACTS)
