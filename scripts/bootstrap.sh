@@ -15,14 +15,14 @@ stamp_dir=.venv/.naas
 
 say() { printf '%-28s %s\n' "$1" "$2"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
-# Run a command with its output in a log, and show the end of that when it fails.
+# Add a command's output to a log; when it fails, show what the log says of warnings and errors, or its end.
 logged() {
   local log=$var/log/$1.log
   shift
   mkdir -p "$var/log"
-  "$@" >"$log" 2>&1 </dev/null && return
-  tail -n 15 "$log" >&2
-  fail "$1 failed; its whole output is in $log"
+  "$@" >>"$log" 2>&1 </dev/null && return
+  grep -E '^([WE]|ERROR):' "$log" | sort -u | tail -n 15 >&2 || tail -n 15 "$log" >&2
+  fail "\`$*\` failed; its whole output is in $log"
 }
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -92,8 +92,9 @@ apt_install() {
   local started=$SECONDS
   say "Debian packages" "installing $*"
   keep_services_off
-  logged apt-update apt-get update
-  logged apt-install apt-get install -y --no-install-recommends "$@"
+  rm -f "$var/log/apt.log"
+  logged apt apt-get update
+  logged apt apt-get install -y --no-install-recommends "$@"
   disable_at_boot "$@"
   say "Debian packages" "installed in $((SECONDS - started)) s"
 }
@@ -114,6 +115,7 @@ install_requirements() {
   digest=$(cat requirements*.txt constraints.txt | sha256sum | cut -c1-16)
   if [[ $(cat "$stamp_dir/$file" 2>/dev/null) == "$digest" ]]; then return; fi
   say "Python packages" "installing $file"
+  rm -f "$var/log/pip.log"
   logged pip .venv/bin/python -m pip install --disable-pip-version-check --no-input -c constraints.txt -r "$file"
   mkdir -p "$stamp_dir"
   echo "$digest" >"$stamp_dir/$file"
