@@ -18,6 +18,8 @@ from tests.kinds.routerbox import RouterBox, wait_until
 
 WAN = {"left": "10.255.0.1", "right": "10.255.0.2"}
 LAN = {"left": "10.1.0", "right": "10.2.0"}
+WAN6 = {"left": "2001:db8:ff::1", "right": "2001:db8:ff::2"}
+LAN6 = {"left": "2001:db8:1", "right": "2001:db8:2"}
 ASN = {"left": 65001, "right": 65002}
 OTHER = {"left": "right", "right": "left"}
 
@@ -36,6 +38,16 @@ def spec(side: str, **neighbour: object) -> dict[str, Any]:
             "neighbours": [{**session, **neighbour}],
         },
     }
+
+
+def with_ipv6(side: str) -> dict[str, Any]:
+    """The same with a second session, for IPv6."""
+    document = spec(side)
+    document["ports"][0]["addresses"].append(f"{LAN6[side]}::1/64")
+    document["ports"][1]["addresses"].append(f"{WAN6[side]}/64")
+    document["bgp"]["networks"].append(f"{LAN6[side]}::/64")
+    document["bgp"]["neighbours"].append({"address": WAN6[OTHER[side]], "remote_asn": ASN[OTHER[side]], "bfd": True})
+    return document
 
 
 class Host:
@@ -64,6 +76,14 @@ class Site:
         """Write the files of `document` and reload."""
         self.box.write(router_cases.files(document))
         self.box.run("/usr/lib/naas/reload")
+
+    def give_ipv6(self) -> None:
+        """Put the IPv6 addresses on the wires and on the host."""
+        self.box.inside("ip", "address", "replace", f"{LAN6[self.side]}::1/64", "dev", "lan", "nodad")
+        self.box.inside("ip", "address", "replace", f"{WAN6[self.side]}/64", "dev", "wan", "nodad")
+        name = self.host.name
+        run("ip", "-n", name, "address", "replace", f"{LAN6[self.side]}::10/64", "dev", "eth0", "nodad")
+        run("ip", "-n", name, "route", "replace", "default", "via", f"{LAN6[self.side]}::1")
 
     def session(self) -> dict[str, Any]:
         told = json.loads(self.box.vtysh("show bgp neighbors json"))

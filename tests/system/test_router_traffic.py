@@ -10,7 +10,7 @@ import pytest
 from services.kinds.router import KIND
 from tests.kinds import router_cases
 from tests.kinds.routerbox import wait_until
-from tests.kinds.sites import LAN, WAN, Conversation, Site, attempt, spec, two_sites
+from tests.kinds.sites import LAN, LAN6, WAN, Conversation, Site, attempt, spec, two_sites, with_ipv6
 
 pytestmark = pytest.mark.system
 
@@ -176,13 +176,16 @@ def test_a_refused_file_leaves_the_old_configuration_running(sites: dict[str, Si
     left = sites["left"]
     shown = left.box.vtysh("show running-config")
     before = left.history
-    files = router_cases.files(with_routes(spec("left"), "172.30.0.0/16"))
-    left.box.write({"frr.conf": files["frr.conf"].removesuffix("end\n") + broken + "end\n"})
+    rules = left.box.run("nft", "-s", "list", "ruleset")
+    translated = {**with_routes(spec("left"), "172.30.0.0/16"), "nat": {"source": [{"out_port": "wan"}]}}
+    files = router_cases.files(translated)
+    left.box.write({**files, "frr.conf": files["frr.conf"].removesuffix("end\n") + broken + "end\n"})
     refused = left.box.attempt("/usr/lib/naas/reload")
     assert refused.returncode == 1
     assert said in refused.stderr
     assert "s3cret" not in refused.stderr
     assert left.box.vtysh("show running-config") == shown
+    assert left.box.run("nft", "-s", "list", "ruleset") == rules
     assert left.history == before
     assert left.box.attempt("/usr/lib/naas/ready").returncode == 1
 
@@ -197,6 +200,16 @@ def test_a_refused_packet_filter_leaves_the_old_one(sites: dict[str, Site]) -> N
     assert "packet filter" in refused.stderr
     assert left.box.run("nft", "-s", "list", "ruleset") == rules
     assert "172.30.0.0/16" not in left.routes()
+
+
+def test_ipv6_is_routed_and_exchanged_over_a_session_of_its_own(sites: dict[str, Site]) -> None:
+    for side, site in sites.items():
+        site.change(with_ipv6(side))
+        site.give_ipv6()
+    left, right = sites["left"], sites["right"]
+    wait_until(lambda: f"{LAN6['right']}::/64" in ask(left, "routes", family="ipv6"), 20)
+    wait_until(lambda: left.host.pings(f"{LAN6['right']}::10"), 10)
+    assert right.established
 
 
 def test_what_somebody_changed_by_hand_is_seen_and_put_back(sites: dict[str, Site]) -> None:
