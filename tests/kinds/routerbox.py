@@ -25,6 +25,8 @@ def once(commands):
 steering.apply_commands = once
 sys.exit(steering.reload_main([]))
 """
+#: The same where nothing is left to change.
+NO_PASS = ONE_PASS.replace("given, apply = []", "given, apply = [None]")
 
 
 class RouterBox:

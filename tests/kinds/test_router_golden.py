@@ -7,7 +7,7 @@ import pytest
 
 from services.kinds.router.render import render as render_router
 from tests.kinds import router_cases
-from tests.kinds.routerbox import RouterBox
+from tests.kinds.routerbox import NO_PASS, RouterBox
 
 
 @pytest.mark.parametrize("case", router_cases.NAMES)
@@ -60,6 +60,15 @@ def test_any_case_can_follow_any_other_without_a_restart(box: RouterBox, case: s
 def _golden(case: str) -> dict[str, str]:
     directory: Path = router_cases.CASES / case
     return {name: (directory / name).read_text() for name in router_cases.FILES}
+
+
+@pytest.mark.system
+def test_frr_reload_leads_to_the_same_configuration(box: RouterBox) -> None:
+    """The second way of `reload`, and the yardstick of its speed."""
+    box.write(_golden("static_routes"))
+    box.run("/usr/lib/frr/frr-reload.py", "--reload", "/etc/naas/frr.conf")
+    box.run("python3", "-I", "-S", "-c", NO_PASS)
+    assert box.condition("ConfigurationApplied") == "true"
 
 
 #: Settings of one neighbour, each of which is given and then taken away again.

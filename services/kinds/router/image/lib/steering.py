@@ -186,7 +186,8 @@ def running() -> Tree:
     tree: Tree = {}
     for daemon in DAEMONS:
         for line, below in parse(_shown_by(daemon)).items():
-            if _owner(line) in (None, daemon):
+            # An empty `bfd` says nothing; frr-reload.py leaves it behind.
+            if _owner(line) in (None, daemon) and (below or line != "bfd"):
                 tree[line] = below
     return tree
 
