@@ -99,7 +99,9 @@ def stop_unit(place: Place) -> str:
     """Stop what `start_unit` started, unless someone else's containers run by now. Says what was done."""
     if others := foreign_containers():
         return f"left running for {', '.join(others)}"
-    commands.run("systemctl", "stop", "docker.socket", "docker.service")
+    # Its socket would start it again at the next question; not every Docker has one.
+    commands.succeeds("systemctl", "stop", "docker.socket")
+    commands.run("systemctl", "stop", "docker.service")
     _note(place).unlink()
     return "stopped"
 

@@ -70,6 +70,46 @@ def test_dockerd_is_not_told_what_its_own_configuration_says(
     assert engine.dockerd_command(file) == command
 
 
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins for systemctl, which this machine may not have, and docker: they note what they are told."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("systemctl", "docker"):
+        (folder / name).write_text(
+            f'#!/bin/sh\necho "{name} $*" >>{folder}/told\ncat {folder}/{name}.says 2>/dev/null\n:'
+        )
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder
+
+
+def told(programs: Path) -> list[str]:
+    lines = (programs / "told").read_text().splitlines() if (programs / "told").exists() else []
+    return [line for line in lines if line.startswith("systemctl")]
+
+
+def test_dockers_unit_is_stopped_by_whom_it_was_started(place: Place, programs: Path) -> None:
+    assert not engine.was_started(place)
+    engine.start_unit(place)
+    assert engine.was_started(place)
+    assert engine.stop_unit(place) == "stopped"
+    assert not engine.was_started(place)
+    assert told(programs) == [
+        "systemctl start docker.service",
+        "systemctl stop docker.socket",
+        "systemctl stop docker.service",
+    ]
+
+
+def test_dockers_unit_is_left_running_for_the_containers_of_others(place: Place, programs: Path) -> None:
+    (programs / "docker.says").write_text("naas-fra1.x\tsvc-1\nsomeones-database\t\n")
+    engine.start_unit(place)
+    assert engine.stop_unit(place) == "left running for someones-database"
+    assert told(programs) == ["systemctl start docker.service"]
+    assert engine.was_started(place)
+
+
 # --- settings ---------------------------------------------------------------------------
 
 
