@@ -216,6 +216,10 @@ def test_a_wire_that_differs_is_plugged_and_says_why(changes: dict[str, Any], re
     assert step.mtu == 1400
 
 
+def test_a_wire_whose_segment_is_gone_is_plugged_into_the_new_one() -> None:
+    assert kinds(plan(WANTED, replace(STANDING, segments=()))) == [AddSegment, Plug]
+
+
 def test_addresses_and_routes_that_a_daemon_added_are_left_alone() -> None:
     wire = STANDING.wires[0]
     more = with_wire(
