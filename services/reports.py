@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -20,6 +20,8 @@ from worker.report import Beat, Phase, Report, StepReport
 
 #: Seconds for which a deployment that was just sent may be missing from a heartbeat.
 SETTLING = 60
+#: By how much the clock of a PoP may be ahead.
+CLOCK_JUMP = timedelta(seconds=30)
 
 
 @transaction.atomic
@@ -33,8 +35,7 @@ def take(report: Report) -> None:
     deployment = rows.select_related("instance").get()
     _take_steps(deployment, report.generation, report.steps)
     at = datetime.fromtimestamp(report.at, UTC)
-    outdated = deployment.reported_at is not None and at < deployment.reported_at
-    if report.generation != deployment.generation or outdated:
+    if report.generation != deployment.generation or _is_outdated(deployment, at):
         return
     arrived = report.phase in (Phase.CONVERGED, Phase.GONE)
     if arrived:
@@ -62,6 +63,12 @@ def beat(heartbeat: Beat) -> None:
         if generation < deployment.observed_generation and deployment.phase != Phase.GONE and not fresh:
             Deployment.unscoped.filter(pk=deployment.pk).update(observed_generation=generation)
             _note(deployment.instance, "lost", f"PoP {heartbeat.pop} no longer keeps it; it is sent again")
+
+
+def _is_outdated(deployment: Deployment, at: datetime) -> bool:
+    """Whether something later is known. What was told from the future is from before a clock was set back."""
+    last = deployment.reported_at
+    return last is not None and at < last <= timezone.now() + CLOCK_JUMP
 
 
 def _take_steps(deployment: Deployment, generation: int, steps: Iterable[StepReport]) -> None:

@@ -25,6 +25,8 @@ from typing import Any, TypeVar
 from worker.errors import PermanentError, TemporaryError
 from worker.report import Phase, Report
 
+#: Seconds by which a clock that goes right may differ from itself: more means that somebody set it back.
+CLOCK_JUMP = 30.0
 #: Seconds for which a deleted instance's generation is remembered.
 TOMBSTONE_LIFE = 7 * 86400.0
 
@@ -144,8 +146,9 @@ class Store:
         known = json.dumps(_lasting(report), sort_keys=True)
 
         def write(database: sqlite3.Connection) -> bool:
-            latest = "WHERE name = ? AND generation = ? AND found_at <= ?"
-            which = (report.instance, report.generation, report.at)
+            # A look in the future is one from before the clock was set back.
+            latest = "WHERE name = ? AND generation = ? AND (found_at <= ? OR found_at > ?)"
+            which = (report.instance, report.generation, report.at, time.time() + CLOCK_JUMP)
             changed = database.execute(
                 f"UPDATE instance SET phase = ?, report = ?, reported = 0 {latest} AND report != ?",  # noqa: S608
                 (report.phase, known, *which, known),

@@ -235,3 +235,10 @@ def test_several_processes_write_without_losing_anything(tmp_path: Path) -> None
         (f"svc-{number}", 100) for number in range(3)
     ]
     assert sqlite3.connect(tmp_path / "pop.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_clock_that_was_set_back_does_not_silence_a_pop(store: Store) -> None:
+    store.accept("svc-1", 1, ENVELOPE)
+    now = time.time()
+    store.record(report(1, Phase.CONVERGED, at=now + 7200))
+    assert store.record(report(1, Phase.CONVERGING, at=now))
