@@ -51,9 +51,10 @@ class RouterBox:
 
     def write(self, files: Mapping[str, str]) -> None:
         for name, content in files.items():
-            path = self.directory / name
-            path.write_text(content)
-            path.chmod(0o600)
+            new = self.directory / f"{name}.new"
+            new.write_text(content)
+            new.chmod(0o600)
+            new.rename(self.directory / name)
 
     @property
     def pid(self) -> int:

@@ -132,3 +132,13 @@ def test_every_setting_is_given_and_taken_away_in_one_pass(box: RouterBox, bgp: 
     for step in (plain, bgp, plain):
         box.write(router_cases.files({"ports": ports, "bgp": step}))
         box.reload_in_one_pass()
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("case", ["bgp_everything", "nat"])
+def test_a_change_that_comes_while_the_container_starts_is_not_lost(tmp_path: Path, case: str) -> None:
+    with RouterBox(tmp_path) as starting:
+        starting.write(_golden(case))
+        starting.run("/usr/lib/naas/reload")
+        assert starting.condition("ConfigurationApplied") == "true"
+        starting.run("/usr/lib/naas/ready")

@@ -13,21 +13,27 @@ every change of every router.
 """
 
 import fcntl
+import io
 import os
 import signal
 import socket
 import sys
 import time
 
-CONFIG = "/etc/naas/frr.conf"
-FILTER = "/etc/naas/nftables.conf"
+#: Where the platform puts the files, at any time.
+GIVEN = "/etc/naas"
+CONFIG, FILTER = "frr.conf", "nftables.conf"
+#: The files that were applied to the end, and below `wanted` those that are being applied.
 STATE = "/run/naas"
+WANTED = f"{STATE}/wanted"
 SOCKETS = "/run/frr"
 DAEMONS = ("zebra", "staticd", "bgpd", "bfdd")
 TABLE = ("nft", "-s", "list", "table", "inet", "naas")
 
 #: Seconds after which a load or change is given up: a daemon hangs.
 PATIENCE = 20
+#: Seconds for the container to start, when a change comes that early.
+START = 10
 #: Lines of `show running-config` that tell of the kernel or the program, not of the configuration.
 NOT_OURS = (
     "frr version",
@@ -146,11 +152,12 @@ def _answers(daemon: str) -> bool:
     return True
 
 
-def wait_for_daemons(patience: float) -> None:
-    end = time.monotonic() + patience
+def wait_for_daemons() -> None:
+    """Returns when all of them answer. Raises `Refused` naming those that do not."""
+    end = time.monotonic() + START
     while missing := silent():
         if time.monotonic() > end:
-            raise Refused(f"{', '.join(missing)} did not start")
+            raise Refused(f"{', '.join(missing)} does not answer")
         time.sleep(0.005)
 
 
@@ -346,40 +353,42 @@ def _limits(tree: Tree) -> dict[str, str]:
     return {line.split(" ")[1]: line for line in lines if " maximum-prefix " in line}
 
 
-def settle_by_frr_reload(path: str, wanted: Tree, first: Refused) -> None:
+def settle_by_frr_reload(wanted: Tree, first: Refused) -> None:
     """The second way: frr-reload.py, for what `delta` does not know. Raises `first` when that fails too."""
-    Program("/usr/lib/frr/frr-reload.py", "--reload", "--stdout", "--confdir", "/etc/naas", path).finish()
+    Program("/usr/lib/frr/frr-reload.py", "--reload", "--stdout", "--confdir", WANTED, f"{WANTED}/{CONFIG}").finish()
     if running() != wanted:
         raise first
 
 
 def boot() -> None:
     """Load the files into daemons that have just started. The filter already stands."""
-    wait_for_daemons(PATIENCE / 2)
-    Program("vtysh", "-f", CONFIG).finish()
-    wanted = parse(_read(CONFIG))
+    wait_for_daemons()
+    Program("vtysh", "-f", f"{WANTED}/{CONFIG}").finish()
     # Under load vtysh may have read half the file (FRRouting issue 15799): compare, and add what is missing.
-    settle(wanted, running())
+    settle(parse(_read(f"{WANTED}/{CONFIG}")), running())
     _note_applied()
 
 
 def reload() -> None:
     """Bring what runs to the files, or leave what runs as it is and raise `Refused`."""
+    for name in (CONFIG, FILTER):
+        _write(f"{WANTED}/{name}", _read(f"{GIVEN}/{name}"))
     # All at once: three quarters of a program's time is its start.
-    syntax = Program("vtysh", "-C", "-f", CONFIG)
-    filter_syntax = Program("nft", "-c", "-f", FILTER)
+    syntax = Program("vtysh", "-C", "-f", f"{WANTED}/{CONFIG}")
+    filter_syntax = Program("nft", "-c", "-f", f"{WANTED}/{FILTER}")
     listing = Program(*TABLE)
+    wait_for_daemons()
     before = running()
     complaints = [
         _outcome(syntax, "the routing configuration is refused"),
         _outcome(filter_syntax, "the packet filter is refused"),
     ]
-    filter_stands = _same(FILTER) and listing.finish() == (0, _read(f"{STATE}/nftables.listing"))
+    filter_stands = _is_applied(FILTER, WANTED) and listing.finish() == (0, _read(f"{STATE}/nftables.listing"))
     if any(complaints):
         raise Refused("; ".join(filter(None, complaints)))
     if not filter_stands:
-        Program("nft", "-f", FILTER).require("the packet filter is refused")
-    _change(parse(_read(CONFIG)), before)
+        Program("nft", "-f", f"{WANTED}/{FILTER}").require("the packet filter is refused")
+    _change(parse(_read(f"{WANTED}/{CONFIG}")), before)
     _note_applied(filter_changed=not filter_stands)
 
 
@@ -388,7 +397,7 @@ def _change(wanted: Tree, before: Tree) -> None:
         try:
             settle(wanted, before)
         except Refused as first:
-            settle_by_frr_reload(CONFIG, wanted, first)
+            settle_by_frr_reload(wanted, first)
     except Refused:
         _go_back(before)
         raise
@@ -397,8 +406,8 @@ def _change(wanted: Tree, before: Tree) -> None:
 
 def _go_back(before: Tree) -> None:
     """Put back what ran before a change that was refused half way."""
-    if not _same(FILTER):
-        Program("nft", "-f", f"{STATE}/nftables.conf").finish()
+    if not _is_applied(FILTER, WANTED):
+        Program("nft", "-f", f"{STATE}/{FILTER}").finish()
     settle(before, running())
 
 
@@ -408,17 +417,17 @@ def _outcome(program: Program, what: str) -> str:
 
 
 def _note_applied(*, filter_changed: bool = True) -> None:
-    """Copy the files to /run/naas, the routing configuration last: with it the change is whole."""
+    """Note the files as applied, the routing configuration last: with it the change is whole."""
     if filter_changed:
         _write(f"{STATE}/nftables.listing", Program(*TABLE).require("the packet filter cannot be read"))
-        _write(f"{STATE}/nftables.conf", _read(FILTER))
-    _write(f"{STATE}/frr.conf", _read(CONFIG))
+        _write(f"{STATE}/{FILTER}", _read(f"{WANTED}/{FILTER}"))
+    _write(f"{STATE}/{CONFIG}", _read(f"{WANTED}/{CONFIG}"))
 
 
-def _same(path: str) -> bool:
-    """Whether the file is the one applied last."""
+def _is_applied(name: str, folder: str) -> bool:
+    """Whether the file of that name in `folder` is the one applied last."""
     try:
-        return _read(path) == _read(f"{STATE}/{os.path.basename(path)}")  # noqa: PTH119 - pathlib is 10 ms
+        return _read(f"{folder}/{name}") == _read(f"{STATE}/{name}")
     except FileNotFoundError:
         return False
 
@@ -439,7 +448,7 @@ def _write(path: str, content: str) -> None:
 
 def applied() -> str:
     """Why the files are not what runs, as far as it is known without asking FRR; empty when they are."""
-    stale = [os.path.basename(path) for path in (CONFIG, FILTER) if not _same(path)]  # noqa: PTH119 - as above
+    stale = [name for name in (CONFIG, FILTER) if not _is_applied(name, GIVEN)]
     return f"{', '.join(stale)} has not been read completely" if stale else ""
 
 
@@ -459,7 +468,7 @@ def configuration_applied() -> str:
         return str(refused)
     if listing.finish() != (0, _read(f"{STATE}/nftables.listing")):
         return "the packet filter differs from the one applied"
-    if differing := delta(parse(_read(CONFIG)), found):
+    if differing := delta(parse(_read(f"{GIVEN}/{CONFIG}")), found):
         return f"the running configuration differs: {readable(chr(10).join(differing))}"
     return ""
 
@@ -494,14 +503,27 @@ def _give_up(_signal: int, _frame: object) -> None:
 def reload_main(arguments: list[str]) -> int:
     signal.signal(signal.SIGALRM, _give_up)
     signal.alarm(PATIENCE)
-    with open(f"{STATE}/lock", "w") as lock:  # noqa: PTH123 - pathlib is 10 ms
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
+    try:
+        with _alone():
             boot() if arguments == ["--boot"] else reload()
-        except Refused as refused:
-            print(refused, file=sys.stderr)  # noqa: T201 - this is the program's answer
-            return 1
+    except Refused as refused:
+        print(refused, file=sys.stderr)  # noqa: T201 - this is the program's answer
+        return 1
     return 0
+
+
+def _alone() -> io.TextIOWrapper:
+    """The lock under which files are applied. The folder is there as soon as the filter stands."""
+    end = time.monotonic() + START
+    while time.monotonic() < end:
+        try:
+            lock = open(f"{STATE}/lock", "w")  # noqa: PTH123, SIM115 - pathlib is 10 ms; the caller closes it
+        except FileNotFoundError:
+            time.sleep(0.005)
+        else:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return lock
+    raise Refused("the container did not start")
 
 
 def ready_main() -> int:
