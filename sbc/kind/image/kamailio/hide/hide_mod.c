@@ -1,0 +1,92 @@
+/*
+ * hide as Kamailio sees it: two callbacks at the edge of the network, one parameter.
+ *
+ *   loadmodule "hide.so"
+ *   modparam("hide", "key_file", "/etc/naas/hide.key")
+ *
+ * It must be the only module that rewrites messages there (no topoh, no topos).
+ * What cannot be rewritten is not let through.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <string.h>
+
+#include "../../core/config.h"
+#include "../../core/dprint.h"
+#include "../../core/events.h"
+#include "../../core/mem/mem.h"
+#include "../../core/sr_module.h"
+#include "../../core/tcp_server.h"
+#include "hide.h"
+
+MODULE_VERSION
+
+/* Shorter ones are keep-alives. */
+#define SHORTEST_MESSAGE 24
+
+int tcp_set_clone_rcvbuf(int v);
+
+static char *key_file = "/etc/naas/hide.key";
+static char rewritten[BUF_SIZE + 1];
+
+static int on_received(sr_event_param_t *evp)
+{
+	str *buf = evp->data;
+	int len;
+
+	if(buf->len < SHORTEST_MESSAGE)
+		return 0;
+	len = hide_inward(*buf, rewritten, BUF_SIZE - 1);
+	if(len < 0) {
+		LM_INFO("dropped a message that belongs to nothing sent from here\n");
+		buf->len = 0;
+		buf->s[0] = '\0';
+	} else if(len > 0) {
+		memcpy(buf->s, rewritten, len);
+		buf->len = len;
+		buf->s[len] = '\0';
+	}
+	return 0;
+}
+
+static void replace(str *buf, int len)
+{
+	char *s = len > 0 ? pkg_malloc(len + 1) : NULL;
+
+	if(s) {
+		memcpy(s, rewritten, len);
+		s[len] = '\0';
+	}
+	pkg_free(buf->s);
+	buf->s = s; /* without one, the core refuses to send */
+	buf->len = s ? len : 0;
+}
+
+static int on_sent(sr_event_param_t *evp)
+{
+	str *buf = evp->data;
+	int len;
+
+	if(buf->s == NULL || buf->len < SHORTEST_MESSAGE)
+		return 0;
+	len = hide_outward(*buf, evp->dst, rewritten, BUF_SIZE - 1);
+	if(len < 0)
+		LM_ERR("kept back a message that could not be hidden (%d bytes)\n", buf->len);
+	replace(buf, len);
+	return 0;
+}
+
+static int mod_init(void)
+{
+	if(seal_init(key_file) < 0)
+		return -1;
+	if(sr_event_register_cb(SREV_NET_DATA_IN, on_received) != 0
+			|| sr_event_register_cb(SREV_NET_DATA_OUT, on_sent) != 0)
+		return -1;
+	tcp_set_clone_rcvbuf(1);
+	return 0;
+}
+
+static param_export_t params[] = {{"key_file", PARAM_STRING, &key_file}, {0, 0, 0}};
+
+struct module_exports exports = {"hide", DEFAULT_DLFLAGS, 0, params, 0, 0, 0, mod_init, 0, 0};
