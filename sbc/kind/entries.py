@@ -1,0 +1,184 @@
+"""Trunks and routes as entries of the tables in an SBC's Redis, where its engine reads them once per call.
+
+One trunk or route is a few entries, so one change is a few commands, whatever the size of
+the tables. `image/redis/lib/sbc.lua` reads what is written here. Nothing here talks to Redis.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from sbc.policy import Route, Tables, Trunk
+
+#: Separates the fields of what the routing script takes apart; no field may hold it.
+_BETWEEN = "\t"
+
+#: The fields that the routing script takes apart by position, as the engine puts them together.
+CALL_FIELDS = (
+    "socket",
+    "host",
+    "interface",
+    "media",
+    "most_calls",
+    "most_per_second",
+    "caller_id",
+    "user",
+    "realm",
+    "password",
+    "srtp",
+    "asserted",
+    "me",
+)
+ATTEMPT_FIELDS = ("uri", "number", "caller", "trunk", *CALL_FIELDS)
+ROUTE_FIELDS = ("failover", "timeout")
+
+
+class Srtp(StrEnum):
+    """Whether media to and from a trunk is encrypted (SDES, RFC 4568)."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+class CallerId(StrEnum):
+    """What the other side learns of who calls. ASSERTED adds P-Asserted-Identity (RFC 3325)."""
+
+    PASS = "pass"  # noqa: S105 - not a password
+    ANONYMOUS = "anonymous"
+    ASSERTED = "asserted"
+
+
+@dataclass(frozen=True)
+class Calls:
+    """How calls to and from a trunk are carried.
+
+    `socket` is the listening socket they leave by, `me` the SBC's name there, `host` the
+    domain in request URIs. `interface` is the media interface. Zero calls or rate is unlimited.
+    """
+
+    socket: str
+    me: str
+    host: str
+    interface: str
+    family: int = 4
+    srtp: Srtp = Srtp.OFF
+    codecs: tuple[str, ...] = ()
+    transcode: bool = False
+    most_calls: int = 0
+    most_per_second: int = 0
+    caller_id: CallerId = CallerId.PASS
+    user: str = ""
+    realm: str = ""
+    password: str = ""
+
+
+def media_flags(calls: Calls) -> str:
+    """The rtpengine flags for a session description that goes to this trunk."""
+    flags = [
+        "replace-origin replace-session-connection replace-zero-address ICE=remove trust-address",
+        f"address-family=IP{calls.family}",
+        "RTP/AVP SDES-off" if calls.srtp is Srtp.OFF else "RTP/SAVP",
+    ]
+    if calls.srtp is Srtp.OPTIONAL:
+        flags.append("OSRTP-offer")
+    if calls.codecs:
+        flags.append("codec-strip-all")
+        flags += [f"codec-offer-{codec}" for codec in calls.codecs]
+        flags += [f"codec-transcode-{codec}" for codec in calls.codecs if calls.transcode]
+    return " ".join(flags)
+
+
+def calls_field(calls: Calls) -> str:
+    """What the routing script reads of a trunk: `CALL_FIELDS`, tab-separated."""
+    values = asdict(calls) | {
+        "media": media_flags(calls),
+        "asserted": CallerId.ASSERTED if calls.caller_id is CallerId.ASSERTED else "",
+    }
+    fields = [str(values[name]) for name in CALL_FIELDS]
+    if any(_BETWEEN in field for field in fields):
+        raise ValueError("a field of a trunk holds a tab")
+    return _BETWEEN.join(fields)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One field of one hash, or one member of one set (then `value` is None)."""
+
+    key: str
+    field: str
+    value: str | None
+
+
+def source_field(prefix: str) -> str:
+    """A source prefix as the string of its bits: `4:1100000` for 192.0.0.0/7."""
+    network = ipaddress.ip_network(prefix)
+    bits = f"{int(network.network_address):0{network.max_prefixlen}b}"
+    return f"{network.version}:{bits[: network.prefixlen]}"
+
+
+def trunk_entries(trunk: Trunk, calls: Calls) -> Iterator[Entry]:
+    document = {
+        "id": trunk.id,
+        "enabled": trunk.enabled,
+        "addresses": [asdict(address) for address in trunk.addresses],
+        "plan": asdict(trunk.plan),
+        "format": trunk.format,
+        "inward": asdict(trunk.inward),
+        "outward": asdict(trunk.outward),
+        "calls": calls_field(calls),
+    }
+    yield Entry("sbc:trunks", trunk.id, _json(document))
+    for prefix in trunk.sources if trunk.enabled else ():
+        network = ipaddress.ip_network(prefix)
+        yield Entry("sbc:sources", source_field(prefix), trunk.id)
+        if network.prefixlen < network.max_prefixlen:
+            yield Entry("sbc:lengths", f"{network.version}:{network.prefixlen}", None)
+
+
+def route_place(route: Route) -> tuple[str, str]:
+    """The key and field that a route shares with those it is compared with by order."""
+    if route.pattern is not None:
+        return "sbc:patterns", route.trunk
+    return "sbc:routes", f"{route.trunk}/{route.prefix}"
+
+
+def place_entry(place: tuple[str, str], routes: Iterable[Route]) -> Entry:
+    """The entry of one place, from all routes there."""
+    ordered = sorted(routes, key=lambda route: (route.order, route.id))
+    return Entry(*place, _json([_route_document(route) for route in ordered]))
+
+
+def _route_document(route: Route) -> Mapping[str, object]:
+    failover = "," + "".join(f"{code}," for code in route.failover)
+    return {
+        "id": route.id,
+        "pattern": route.pattern,
+        "window": asdict(route.window) if route.window else None,
+        "targets": [asdict(target) for target in route.targets],
+        "calls": f"{failover}{_BETWEEN}{route.timeout}",
+    }
+
+
+def all_entries(tables: Tables, calls: Mapping[str, Calls]) -> Iterator[Entry]:
+    """Every entry of every table, for an SBC that has none yet."""
+    for trunk in tables.trunks.values():
+        yield from trunk_entries(trunk, calls[trunk.id])
+    places: dict[tuple[str, str], list[Route]] = defaultdict(list)
+    for route in tables.routes:
+        places[route_place(route)].append(route)
+    for place, routes in places.items():
+        yield place_entry(place, routes)
+    for number in sorted(tables.emergency):
+        yield Entry("sbc:emergency", number, None)
+    for uri in sorted(tables.down):
+        yield Entry("sbc:down", uri, None)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))

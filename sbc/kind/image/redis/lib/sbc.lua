@@ -1,0 +1,278 @@
+#!lua name=sbc
+
+-- The routing policy of an SBC, in the store that holds its tables: one call of `decide` per
+-- call set-up. It decides as `sbc/policy.py` does, which is where the rules are written down.
+--
+--   sbc:trunks    id -> JSON            sbc:sources    "4:" .. bits of a prefix -> trunk id
+--   sbc:routes    trunk/prefix -> JSON list      sbc:patterns   trunk -> JSON list
+--   sbc:lengths   set of "4:<prefix length>"     sbc:emergency  set of numbers
+--   sbc:down      set of address URIs
+
+local MOST_ATTEMPTS = 8
+local WEEK = 7 * 24 * 60
+local PRIME, ROOT = 2147483647, 16807
+local CLASSES = {X = '[0-9]', Z = '[1-9]', N = '[2-9]', ['.'] = '.+'}
+
+local function starts(text, prefix)
+  return text:sub(1, #prefix) == prefix
+end
+
+-- Addresses as strings of bits, so that a prefix is a prefix ------------------------------
+
+local function bits(value, width)
+  local found = {}
+  for i = width, 1, -1 do
+    found[i] = tostring(value % 2)
+    value = math.floor(value / 2)
+  end
+  return table.concat(found)
+end
+
+local function bits_of_ipv4(address)
+  local found = {}
+  for part in address:gmatch('%d+') do
+    found[#found + 1] = bits(tonumber(part), 8)
+  end
+  return table.concat(found)
+end
+
+local function groups(text)
+  local found = {}
+  for part in text:gmatch('[^:]+') do
+    if part:find('.', 1, true) then
+      local both = bits_of_ipv4(part)
+      found[#found + 1] = both:sub(1, 16)
+      found[#found + 1] = both:sub(17)
+    else
+      found[#found + 1] = bits(tonumber(part, 16), 16)
+    end
+  end
+  return found
+end
+
+local function bits_of_ipv6(address)
+  local gap = address:find('::', 1, true)
+  local head = groups(gap and address:sub(1, gap - 1) or address)
+  local tail = groups(gap and address:sub(gap + 2) or '')
+  local missing = string.rep(string.rep('0', 16), 8 - #head - #tail)
+  return table.concat(head) .. missing .. table.concat(tail)
+end
+
+local function find_trunk_id(address)
+  local family, whole, longest = '4:', nil, 32
+  if address:find(':', 1, true) then
+    family, whole, longest = '6:', bits_of_ipv6(address), 128
+  else
+    whole = bits_of_ipv4(address)
+  end
+  local exact = redis.call('HGET', 'sbc:sources', family .. whole)
+  if exact then
+    return exact
+  end
+  local lengths = {}
+  for _, length in ipairs(redis.call('SMEMBERS', 'sbc:lengths')) do
+    if starts(length, family) then
+      lengths[#lengths + 1] = tonumber(length:sub(3))
+    end
+  end
+  table.sort(lengths, function(a, b) return a > b end)
+  for _, length in ipairs(lengths) do
+    local found = length < longest and redis.call('HGET', 'sbc:sources', family .. whole:sub(1, length))
+    if found then
+      return found
+    end
+  end
+end
+
+-- Numbers ----------------------------------------------------------------------------------
+
+local function to_e164(plan, number)
+  if plan.country == '' or starts(number, '+') then
+    return number
+  end
+  if plan.international ~= '' and starts(number, plan.international) then
+    return '+' .. number:sub(#plan.international + 1)
+  end
+  if plan.national ~= '' and starts(number, plan.national) then
+    return '+' .. plan.country .. number:sub(#plan.national + 1)
+  end
+  return number
+end
+
+local function written(plan, number, format)
+  if format == 'as-is' or format == 'e164' or not starts(number, '+') then
+    return number
+  end
+  if format == 'plain' then
+    return number:sub(2)
+  end
+  local home = '+' .. plan.country
+  if plan.country ~= '' and starts(number, home) then
+    return plan.national .. number:sub(#home + 1)
+  end
+  return plan.international .. number:sub(2)
+end
+
+local function apply(rule, number)
+  return rule.prefix .. number:sub(rule.strip + 1)
+end
+
+-- Routes -----------------------------------------------------------------------------------
+
+local function is_open(window, now)
+  if not window or window == cjson.null then
+    return true
+  end
+  local offset = window.offsets[1][2]
+  for _, entry in ipairs(window.offsets) do
+    if entry[1] <= now then
+      offset = entry[2]
+    end
+  end
+  local minute = (math.floor((now + offset) / 60) + 3 * 1440) % WEEK
+  for _, span in ipairs(window.spans) do
+    if span[1] <= minute and minute < span[2] then
+      return true
+    end
+  end
+  return false
+end
+
+local function fits(pattern, number)
+  local expression = pattern:gsub('.', function(character)
+    return CLASSES[character] or character:gsub('%W', '%%%0')
+  end)
+  return number:find('^' .. expression .. '$') ~= nil
+end
+
+local function first_open(encoded, number, now)
+  for _, route in ipairs(encoded and cjson.decode(encoded) or {}) do
+    if is_open(route.window, now) and (route.pattern == cjson.null or fits(route.pattern, number)) then
+      return route
+    end
+  end
+end
+
+local function best_route(trunk, number, now)
+  for _, encoded in ipairs(redis.call('HMGET', 'sbc:patterns', trunk, '*')) do
+    local route = first_open(encoded, number, now)
+    if route then
+      return route
+    end
+  end
+  local keys = {}
+  for length = #number, 0, -1 do
+    keys[#keys + 1] = trunk .. '/' .. number:sub(1, length)
+    keys[#keys + 1] = '*/' .. number:sub(1, length)
+  end
+  for _, encoded in ipairs(redis.call('HMGET', 'sbc:routes', unpack(keys))) do
+    local route = first_open(encoded, number, now)
+    if route then
+      return route
+    end
+  end
+end
+
+-- Targets ----------------------------------------------------------------------------------
+
+local function lowest_priority(choices)
+  local lowest
+  for _, choice in ipairs(choices) do
+    if not lowest or choice.priority < lowest then
+      lowest = choice.priority
+    end
+  end
+  return lowest
+end
+
+local function pick(choices, draw)
+  local priority, total = lowest_priority(choices), 0
+  for _, choice in ipairs(choices) do
+    total = total + (choice.priority == priority and choice.weight or 0)
+  end
+  local point = draw % total
+  for index, choice in ipairs(choices) do
+    if choice.priority == priority then
+      point = point - choice.weight
+      if point < 0 then
+        return index
+      end
+    end
+  end
+end
+
+local function in_turn(choices, draw)
+  local left, ordered = {unpack(choices)}, {}
+  while #left > 0 do
+    draw = draw * ROOT % PRIME
+    ordered[#ordered + 1] = table.remove(left, pick(left, draw))
+  end
+  return ordered
+end
+
+local function trunk_by_id(id)
+  local encoded = redis.call('HGET', 'sbc:trunks', id)
+  local trunk = encoded and cjson.decode(encoded)
+  return trunk and trunk.enabled and trunk or nil
+end
+
+local function find_pairs(route, draw)
+  local up, down = {}, {}
+  for _, target in ipairs(in_turn(route.targets, draw)) do
+    local trunk = trunk_by_id(target.trunk)
+    for _, address in ipairs(trunk and in_turn(trunk.addresses, draw) or {}) do
+      local is_down = redis.call('SISMEMBER', 'sbc:down', address.uri) == 1
+      table.insert(is_down and down or up, {trunk = trunk, address = address})
+    end
+  end
+  for _, pair in ipairs(down) do
+    up[#up + 1] = pair
+  end
+  return up
+end
+
+-- The answer: code, trunk, its call settings, route, emergency, its settings, then an attempt each.
+-- An attempt is uri, number, caller and trunk, then what the trunk says of calls to it.
+local function attempt(pair, number, caller, emergency)
+  local trunk = pair.trunk
+  local dialled = emergency and number or apply(trunk.outward, written(trunk.plan, number, trunk.format))
+  return table.concat({pair.address.uri, dialled, written(trunk.plan, caller, trunk.format), trunk.id, trunk.calls}, '\t')
+end
+
+local function decide(_, arguments)
+  local source, known, draw, now = arguments[1]:match('^(.-)\t(.-)\t(.-)\t(.*)$')
+  local number, caller = arguments[2], arguments[3]
+  local id = known ~= '' and known or find_trunk_id(source)
+  local trunk = id and trunk_by_id(id)
+  if not trunk then
+    return {'403', '', '', '', '0', ''}
+  end
+  local emergency = redis.call('SISMEMBER', 'sbc:emergency', number) == 1
+  if not emergency then
+    number = to_e164(trunk.plan, apply(trunk.inward, number))
+  end
+  local flag = emergency and '1' or '0'
+  local moment = now ~= '' and tonumber(now) or tonumber(redis.call('TIME')[1])
+  local route = best_route(trunk.id, number, moment)
+  if not route then
+    return {'404', trunk.id, trunk.calls, '', flag, ''}
+  end
+  local answer = {'0', trunk.id, trunk.calls, route.id, flag, route.calls}
+  for index, pair in ipairs(find_pairs(route, tonumber(draw))) do
+    if index > MOST_ATTEMPTS then
+      break
+    end
+    answer[#answer + 1] = attempt(pair, number, to_e164(trunk.plan, caller), emergency)
+  end
+  if #answer == 6 then
+    answer[1] = '503'
+  end
+  return answer
+end
+
+redis.register_function{function_name = 'decide', callback = decide, flags = {'no-writes'}}
+redis.register_function{
+  function_name = 'trunk',
+  callback = function(_, arguments) return find_trunk_id(arguments[1]) end,
+  flags = {'no-writes'},
+}

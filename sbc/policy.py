@@ -1,0 +1,287 @@
+"""Where would this call go, and why: the routing policy of an SBC, as one pure function.
+
+The engine decides the same in a function of its Redis (`kind/image/redis/lib/sbc.lua`); both
+are tested against each other. Nothing here sends, counts or looks at a clock.
+
+A call is taken from the trunk whose source prefix matches best. Its number is brought to
+E.164 by the trunk's rules, unless it is an emergency number, which stays as dialled. The
+route is the first open one in this order: patterns before prefixes, longer prefixes before
+shorter, routes of this trunk before routes of any trunk, then by `order` and `id`.
+Targets come by priority, within it by weighted draw (RFC 2782), and what does not answer
+its health check comes last.
+"""
+
+from __future__ import annotations
+
+import bisect
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+#: Attempts that one call may take.
+MOST_ATTEMPTS = 8
+WEEK = 7 * 24 * 60
+ANY_TRUNK = "*"
+
+_PATTERN = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]", ".": ".+"}
+_PRIME, _ROOT = 2_147_483_647, 16_807
+
+
+class Format(StrEnum):
+    """How numbers are written on a trunk."""
+
+    AS_IS = "as-is"
+    E164 = "e164"
+    PLAIN = "plain"
+    NATIONAL = "national"
+
+
+@dataclass(frozen=True)
+class NumberPlan:
+    """The digits by which a country's numbers are told from others; without a country numbers stay as they are."""
+
+    country: str = ""
+    national: str = "0"
+    international: str = "00"
+
+    def to_e164(self, number: str) -> str:
+        if not self.country or number.startswith("+"):
+            return number
+        if self.international and number.startswith(self.international):
+            return "+" + number.removeprefix(self.international)
+        if self.national and number.startswith(self.national):
+            return f"+{self.country}{number.removeprefix(self.national)}"
+        return number
+
+    def written(self, number: str, format: Format) -> str:
+        """An E.164 number in the form that a trunk wants; other numbers stay as they are."""
+        if format in (Format.AS_IS, Format.E164) or not number.startswith("+"):
+            return number
+        if format is Format.PLAIN:
+            return number[1:]
+        home = "+" + self.country
+        if self.country and number.startswith(home):
+            return self.national + number.removeprefix(home)
+        return self.international + number[1:]
+
+
+@dataclass(frozen=True)
+class NumberRule:
+    """Takes the first `strip` characters off and puts `prefix` before."""
+
+    strip: int = 0
+    prefix: str = ""
+
+    def apply(self, number: str) -> str:
+        return self.prefix + number[self.strip :]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a trunk is reached; `uri` as in `sip:192.0.2.1:5060;transport=udp`."""
+
+    uri: str
+    priority: int = 10
+    weight: int = 10
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """What the policy needs of a trunk. `inward` and `outward` are seen from the SBC."""
+
+    id: str
+    sources: tuple[str, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    enabled: bool = True
+    plan: NumberPlan = NumberPlan()
+    format: Format = Format.AS_IS
+    inward: NumberRule = NumberRule()
+    outward: NumberRule = NumberRule()
+
+
+@dataclass(frozen=True)
+class Window:
+    """Minutes of the week, Monday 00:00 being 0, in local time.
+
+    `offsets` are the zone's (Unix time, seconds east of UTC) from then on, ascending.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    offsets: tuple[tuple[int, int], ...] = ((0, 0),)
+
+    def is_open(self, now: int) -> bool:
+        at = max(bisect.bisect_right([since for since, _ in self.offsets], now) - 1, 0)
+        # 1 January 1970 was a Thursday.
+        minute = ((now + self.offsets[at][1]) // 60 + 3 * 1440) % WEEK
+        return any(start <= minute < end for start, end in self.spans)
+
+
+@dataclass(frozen=True)
+class Target:
+    trunk: str
+    priority: int = 10
+    weight: int = 10
+
+
+@dataclass(frozen=True)
+class Route:
+    """From `trunk` (or any) to `targets`, for numbers that begin with `prefix` or match `pattern`.
+
+    In a pattern X is 0-9, Z 1-9, N 2-9 and a final dot is the rest, at least one character.
+    Another target is tried after `timeout` seconds without an answer and on the codes of `failover`.
+    """
+
+    id: str
+    targets: tuple[Target, ...]
+    trunk: str = ANY_TRUNK
+    prefix: str = ""
+    pattern: str | None = None
+    order: int = 100
+    window: Window | None = None
+    failover: tuple[int, ...] = (408, 480, 500, 502, 503, 504)
+    timeout: int = 60
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Everything one SBC routes by. `down` are the URIs of addresses that fail their health check."""
+
+    trunks: Mapping[str, Trunk]
+    routes: tuple[Route, ...]
+    emergency: frozenset[str] = frozenset()
+    down: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call as it arrives. `draw` (1 to 2^31-2) decides between equals; `now` is Unix time."""
+
+    source: str
+    number: str
+    caller: str = ""
+    now: int = 0
+    draw: int = 1
+
+
+@dataclass(frozen=True)
+class Attempt:
+    trunk: str
+    uri: str
+    number: str
+    caller: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What happens to the call. Without attempts it is refused with `code`; `why` tells how it came to that."""
+
+    why: tuple[str, ...]
+    code: int = 0
+    trunk: str = ""
+    route: str = ""
+    emergency: bool = False
+    attempts: tuple[Attempt, ...] = field(default=())
+
+
+def decide(tables: Tables, call: Call) -> Decision:
+    source = trunk_of(tables.trunks.values(), call.source)
+    if source is None:
+        return Decision((f"no trunk has {call.source} as a source",), code=403)
+    emergency = call.number in tables.emergency
+    number = call.number if emergency else source.plan.to_e164(source.inward.apply(call.number))
+    why = [f"{call.source} is a source of trunk {source.id}", _told(call.number, number, emergency)]
+    route = best_route(tables.routes, source.id, number, call.now)
+    if route is None:
+        return Decision((*why, f"no open route for {number}"), 404, source.id, emergency=emergency)
+    why.append(f"route {route.id} is the best match")
+    attempts = tuple(_attempts(tables, route, number, source.plan.to_e164(call.caller), call.draw))
+    code = 0 if attempts else 503
+    why += [f"{attempt.uri} of trunk {attempt.trunk} as {attempt.number}" for attempt in attempts] or ["no target left"]
+    return Decision(tuple(why), code, source.id, route.id, emergency, attempts)
+
+
+def _told(dialled: str, number: str, emergency: bool) -> str:
+    if emergency:
+        return f"{number} is an emergency number"
+    return f"{dialled} is read as {number}"
+
+
+def trunk_of(trunks: Iterable[Trunk], source: str) -> Trunk | None:
+    """The enabled trunk with the longest source prefix that holds `source`; of equals the one with the lowest id."""
+    address = ipaddress.ip_address(source)
+    found = [
+        (-network.prefixlen, trunk.id, trunk)
+        for trunk in trunks
+        if trunk.enabled
+        for network in map(ipaddress.ip_network, trunk.sources)
+        if address.version == network.version and address in network
+    ]
+    return min(found, key=lambda item: item[:2])[2] if found else None
+
+
+def best_route(routes: Sequence[Route], trunk: str, number: str, now: int) -> Route | None:
+    """The open route that comes first in the order given at the top of this module."""
+    open_ones = [
+        route
+        for route in routes
+        if route.trunk in (trunk, ANY_TRUNK)
+        and matches(route, number)
+        and (not route.window or route.window.is_open(now))
+    ]
+    return min(open_ones, key=_rank, default=None)
+
+
+def _rank(route: Route) -> tuple[bool, int, bool, int, str]:
+    length = 0 if route.pattern else len(route.prefix)
+    return (route.pattern is None, -length, route.trunk == ANY_TRUNK, route.order, route.id)
+
+
+def matches(route: Route, number: str) -> bool:
+    if route.pattern is None:
+        return number.startswith(route.prefix)
+    expression = "".join(_PATTERN.get(character) or re.escape(character) for character in route.pattern)
+    return re.fullmatch(expression, number, re.DOTALL) is not None
+
+
+def _attempts(tables: Tables, route: Route, number: str, caller: str, draw: int) -> Iterator[Attempt]:
+    pairs: list[tuple[Trunk, Address]] = []
+    for target in in_turn(route.targets, draw):
+        trunk = tables.trunks.get(target.trunk)
+        if trunk is not None and trunk.enabled:
+            pairs += [(trunk, address) for address in in_turn(trunk.addresses, draw)]
+    pairs.sort(key=lambda pair: pair[1].uri in tables.down)
+    for trunk, address in pairs[:MOST_ATTEMPTS]:
+        written = (
+            trunk.outward.apply(trunk.plan.written(number, trunk.format)) if number not in tables.emergency else number
+        )
+        yield Attempt(trunk.id, address.uri, written, trunk.plan.written(caller, trunk.format))
+
+
+class _Weighted(Protocol):
+    @property
+    def priority(self) -> int: ...
+    @property
+    def weight(self) -> int: ...
+
+
+W = TypeVar("W", bound=_Weighted)
+
+
+def in_turn(choices: Sequence[W], draw: int) -> list[W]:
+    """By ascending priority; within one, drawn by weight without putting back. The same `draw`, the same order."""
+    left = sorted(choices, key=lambda choice: choice.priority)  # stable: equals stay as listed
+    ordered: list[W] = []
+    while left:
+        group = [choice for choice in left if choice.priority == left[0].priority]
+        draw = draw * _ROOT % _PRIME
+        point = draw % sum(choice.weight for choice in group)
+        for choice in group:
+            point -= choice.weight
+            if point < 0:
+                break
+        ordered.append(choice)
+        left.remove(choice)
+    return ordered

@@ -1,0 +1,212 @@
+"""Where a call goes: the policy as it is written down, and the engine's, which must agree with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sbc.kind.entries import ATTEMPT_FIELDS, Calls, all_entries
+from sbc.policy import (
+    MOST_ATTEMPTS,
+    Address,
+    Attempt,
+    Call,
+    Decision,
+    Format,
+    NumberPlan,
+    NumberRule,
+    Route,
+    Tables,
+    Target,
+    Trunk,
+    Window,
+    decide,
+    in_turn,
+)
+
+CALLS = Calls("udp:192.0.2.1:5060", "192.0.2.1", "carrier.example", "outside")
+PBX = Trunk("pbx", ("10.0.0.0/24",), (Address("sip:10.0.0.2"),), plan=NumberPlan("49"))
+CARRIER = Trunk("carrier", ("192.0.2.7/32",), (Address("sip:192.0.2.7"),), plan=NumberPlan("49"))
+
+
+def tables(*routes: Route, trunks: tuple[Trunk, ...] = (PBX, CARRIER), **others: Any) -> Tables:
+    return Tables({trunk.id: trunk for trunk in trunks}, routes, **others)
+
+
+def route(id: str, *targets: str, **others: Any) -> Route:
+    return Route(id, tuple(map(Target, targets or ("carrier",))), **others)
+
+
+def from_pbx(number: str, **others: Any) -> Call:
+    return Call("10.0.0.9", number, **others)
+
+
+def load(store: Any, wanted: Tables) -> None:
+    store.flushdb()
+    for entry in all_entries(wanted, dict.fromkeys(wanted.trunks, CALLS)):
+        if entry.value is None:
+            store.sadd(entry.key, entry.field)
+        else:
+            store.hset(entry.key, entry.field, entry.value)
+
+
+def engine_decides(store: Any, call: Call) -> Decision:
+    """What the function in Redis answers, without the reasons it does not give."""
+    first = f"{call.source}\t\t{call.draw}\t{call.now}"
+    answer = store.execute_command("FCALL_RO", "decide", 0, first, call.number, call.caller)
+    code, trunk, _, route, emergency, _, *attempts = answer
+    at = ATTEMPT_FIELDS.index
+    parts = [attempt.split("\t") for attempt in attempts]
+    found = tuple(Attempt(p[at("trunk")], p[at("uri")], p[at("number")], p[at("caller")]) for p in parts)
+    return Decision((), int(code), trunk, route, emergency == "1", found)
+
+
+def without_reasons(decision: Decision) -> Decision:
+    return dataclasses.replace(decision, why=())
+
+
+def test_the_longest_prefix_wins_and_the_reasons_say_so() -> None:
+    found = decide(tables(route("any"), route("berlin", prefix="+4930"), route("de", prefix="+49")), from_pbx("030123"))
+    assert (found.route, found.code) == ("berlin", 0)
+    assert found.why == (
+        "10.0.0.9 is a source of trunk pbx",
+        "030123 is read as +4930123",
+        "route berlin is the best match",
+        "sip:192.0.2.7 of trunk carrier as +4930123",
+    )
+
+
+def test_an_unknown_source_is_forbidden_and_an_unknown_number_not_found() -> None:
+    assert decide(tables(route("any")), Call("203.0.113.5", "1")).code == 403
+    assert decide(tables(route("de", prefix="+49")), from_pbx("0043123")).code == 404
+
+
+def test_a_route_of_the_trunk_goes_before_one_of_any_trunk_and_a_pattern_before_a_prefix() -> None:
+    own, any_trunk = route("own", trunk="pbx", prefix="+49"), route("any", prefix="+49")
+    assert decide(tables(any_trunk, own), from_pbx("0301")).route == "own"
+    assert decide(tables(own, route("pattern", pattern="+49ZX.")), from_pbx("0301")).route == "pattern"
+    assert decide(tables(own, route("pattern", pattern="+49ZX.")), from_pbx("030")).route == "own"
+
+
+def test_outside_its_hours_a_route_leaves_the_call_to_the_next_best() -> None:
+    # Thursday 1 January 1970, in a zone two hours east.
+    office = Window(((3 * 1440 + 9 * 60, 3 * 1440 + 17 * 60),), ((0, 7200),))
+    both = tables(route("open", prefix="+49", window=office), route("night"))
+    assert decide(both, from_pbx("0301", now=7 * 3600)).route == "open"
+    assert decide(both, from_pbx("0301", now=7 * 3600 - 1)).route == "night"
+    assert decide(both, from_pbx("0301", now=15 * 3600)).route == "night"
+
+
+def test_an_emergency_number_stays_as_dialled_on_every_trunk() -> None:
+    strict = dataclasses.replace(CARRIER, outward=NumberRule(prefix="9"))
+    both = tables(route("any"), trunks=(dataclasses.replace(PBX, inward=NumberRule(strip=1)), strict))
+    rescue = dataclasses.replace(both, emergency=frozenset({"112"}))
+    assert decide(rescue, from_pbx("112")).attempts[0].number == "112"
+    assert decide(rescue, from_pbx("112")).emergency
+    assert decide(both, from_pbx("112")).attempts[0].number == "912"
+
+
+@pytest.mark.parametrize(
+    ("format", "written"),
+    [(Format.E164, "+49301"), (Format.PLAIN, "49301"), (Format.NATIONAL, "0301"), (Format.AS_IS, "+49301")],
+)
+def test_numbers_are_written_as_the_trunk_wants_them(format: Format, written: str) -> None:
+    trunk = dataclasses.replace(CARRIER, format=format)
+    assert decide(tables(route("any"), trunks=(PBX, trunk)), from_pbx("0301")).attempts[0].number == written
+
+
+def test_what_is_down_comes_last_and_is_still_tried() -> None:
+    two = dataclasses.replace(CARRIER, addresses=(Address("sip:a", 1), Address("sip:b", 2)))
+    found = decide(tables(route("any"), trunks=(PBX, two), down=frozenset({"sip:a"})), from_pbx("1"))
+    assert [attempt.uri for attempt in found.attempts] == ["sip:b", "sip:a"]
+
+
+def test_weights_share_the_calls() -> None:
+    choices = (Target("a", weight=30), Target("b", weight=10))
+    first = [in_turn(choices, draw)[0].trunk for draw in range(1, 200_000, 97)]
+    assert 0.70 < first.count("a") / len(first) < 0.80
+
+
+# --- the engine agrees ----------------------------------------------------------------------
+
+NUMBERS = st.text("+0149", max_size=5)
+WEIGHTS = st.integers(1, 3)
+PRIORITIES = st.integers(1, 2)
+ADDRESSES = st.builds(Address, st.sampled_from(["sip:a", "sip:b", "sip:c"]), PRIORITIES, WEIGHTS)
+WINDOWS = st.builds(
+    Window,
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 10_080)), min_size=1, max_size=2).map(tuple),
+    st.sampled_from([((0, 0),), ((0, 3600), (1_000_000, 7200)), ((500_000, -18_000),)]),
+)
+SOURCES = ("10.0.0.0/24", "10.0.0.7/32", "10.0.0.0/8", "2001:db8::/33", "2001:db8::5/128")
+
+
+@st.composite
+def trunks(draw: st.DrawFn, id: str, sources: list[str]) -> Trunk:
+    return Trunk(
+        id,
+        tuple(sources),
+        tuple(draw(st.lists(ADDRESSES, min_size=1, max_size=3))),
+        plan=NumberPlan(draw(st.sampled_from(["", "4", "49"])), draw(st.sampled_from(["", "0"])), "00"),
+        format=draw(st.sampled_from(Format)),
+        inward=NumberRule(draw(st.integers(0, 2)), draw(st.sampled_from(["", "0", "+4"]))),
+        outward=NumberRule(draw(st.integers(0, 2)), draw(st.sampled_from(["", "9"]))),
+    )
+
+
+@st.composite
+def routes(draw: st.DrawFn, number: int) -> Route:
+    match: dict[str, Any] = {"prefix": draw(st.just("") | NUMBERS)}
+    if draw(st.integers(0, 3)) == 0:
+        match = {"pattern": draw(st.text("XZN+04", max_size=4)) + draw(st.sampled_from(["", "."]))}
+    targets = st.builds(Target, st.sampled_from(["t0", "t1", "t2", "gone"]), PRIORITIES, WEIGHTS)
+    return Route(
+        f"r{number}",
+        tuple(draw(st.lists(targets, max_size=4))),
+        trunk=draw(st.sampled_from(["*", "*", "t0", "t1"])),
+        order=draw(st.integers(1, 2)),
+        window=draw(st.none() | WINDOWS),
+        **match,
+    )
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> Tables:
+    owners = draw(st.lists(st.integers(0, 2), min_size=len(SOURCES), max_size=len(SOURCES)))
+    known = []
+    for number in range(3):
+        own = [source for source, owner in zip(SOURCES, owners, strict=True) if owner == number]
+        known.append(draw(trunks(f"t{number}", own)))
+    count = draw(st.integers(0, 6))
+    return Tables(
+        {trunk.id: trunk for trunk in known},
+        tuple(draw(routes(number)) for number in range(count)),
+        frozenset(draw(st.lists(NUMBERS, max_size=1))),
+        frozenset(draw(st.lists(st.sampled_from(["sip:a", "sip:b"]), max_size=2))),
+    )
+
+
+CALLERS = st.builds(
+    Call,
+    st.sampled_from(
+        ["10.0.0.7", "10.0.0.8", "10.1.0.1", "192.0.2.1", "2001:db8::5", "2001:db8:0:0::9", "2001:db8:8000::1"]
+    ),
+    NUMBERS,
+    NUMBERS,
+    st.integers(0, 2_000_000),
+    st.integers(1, 2**31 - 2),
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(world=worlds(), calls=st.lists(CALLERS, min_size=1, max_size=5))
+def test_the_engine_decides_as_the_policy_does(store: Any, world: Tables, calls: list[Call]) -> None:
+    load(store, world)
+    for call in calls:
+        decided = without_reasons(decide(world, call))
+        assert engine_decides(store, call) == decided
+        assert len(decided.attempts) <= MOST_ATTEMPTS
