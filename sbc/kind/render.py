@@ -1,0 +1,117 @@
+"""The configuration files of an SBC's three daemons, rendered from values. Pure.
+
+What changes by the minute (trunks, routes) is in tables, see `entries`; what is here changes
+with the ports and the size of the SBC.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from sbc.kind import entries
+
+#: Where the containers of one SBC meet: sockets, and what must outlive them.
+RUN = "/run/naas"
+STATE = "/var/lib/naas"
+FILES = "/etc/naas"
+
+#: What the containers run. The default allocator of Kamailio is a debugging one and doubles the CPU.
+KAMAILIO = (
+    *("kamailio", "-DD", "-E", "-x", "tlsf", "-X", "tlsf", "-m", "256", "-M", "8"),
+    *("-Y", RUN, "-w", "/tmp", "-f", f"{FILES}/kamailio.cfg"),  # noqa: S108 - the container's own tmpfs
+)
+RTPENGINE = ("rtpengine", "--foreground", f"--config-file={FILES}/rtpengine.conf")
+REDIS = ("redis-server", f"{FILES}/redis.conf")
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    undefined=StrictUndefined,
+    autoescape=False,  # noqa: S701 - daemon configuration, not HTML; every value is typed
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """A port of the SBC as its daemons see it: a media interface `name` and addresses without prefix length."""
+
+    name: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What one SBC is made of. Times in seconds, sizes in bytes; `redis_password` guards the loopback socket."""
+
+    sides: tuple[Side, ...]
+    realm: str
+    redis_password: str
+    tls: bool = False
+    workers: int = 4
+    media_threads: int = 2
+    most_calls: int = 1000
+    longest_call: int = 43_200
+    longest_message: int = 12_288
+    media_timeout: int = 60
+    silent_timeout: int = 3_600
+    media_ports: tuple[int, int] = (20_000, 39_999)
+    redis_memory: int = 256 * 2**20
+
+
+def kamailio(engine: Engine) -> str:
+    return _render(
+        "kamailio.cfg.j2",
+        listens=[
+            listen for side in engine.sides for address in side.addresses for listen in _listens(address, engine.tls)
+        ],
+        tls=engine.tls,
+        workers=engine.workers,
+        files=FILES,
+        run=RUN,
+        redis_password=engine.redis_password,
+        dialog_mode=2,
+        longest_call=engine.longest_call,
+        longest_message=engine.longest_message,
+        most_calls=engine.most_calls,
+        realm=engine.realm,
+        attempt_fields=entries.ATTEMPT_FIELDS,
+        call_fields=entries.CALL_FIELDS,
+        route_fields=entries.ROUTE_FIELDS,
+    )
+
+
+def rtpengine(engine: Engine) -> str:
+    low, high = engine.media_ports
+    return _render(
+        "rtpengine.conf.j2",
+        interfaces=[f"{side.name}/{address}" for side in engine.sides for address in side.addresses],
+        port_min=low,
+        port_max=high,
+        media_timeout=engine.media_timeout,
+        silent_timeout=engine.silent_timeout,
+        threads=engine.media_threads,
+        redis_password=engine.redis_password,
+    )
+
+
+def redis(engine: Engine) -> str:
+    return _render(
+        "redis.conf.j2", run=RUN, state=STATE, redis_password=engine.redis_password, memory=engine.redis_memory
+    )
+
+
+def _listens(address: str, tls: bool) -> list[str]:
+    host = f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
+    plain = [f"udp:{host}:5060", f"tcp:{host}:5060"]
+    return [*plain, f"tls:{host}:5061"] if tls else plain
+
+
+def _render(template: str, **values: Any) -> str:
+    return _TEMPLATES.get_template(template).render(**values)

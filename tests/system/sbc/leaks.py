@@ -1,0 +1,92 @@
+"""What one side can learn of the other from the messages on its wire, also by decoding them.
+
+A capture is searched for the other side's words as they are, and after every run of
+characters that could be base64 or hexadecimal has been decoded, at every alignment. Then
+the attack that unravels a fixed substitution is tried: from one sealed value whose content
+is known, learn which character stands for which, and read the others with it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}")
+_HEX = re.compile(rb"(?:[0-9A-Fa-f]{2}){4,}")
+
+
+def payloads(file: Path) -> list[bytes]:
+    """The frames of a capture file."""
+    data = file.read_bytes()
+    order = "<" if data[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1") else ">"
+    at, frames = 24, []
+    while at + 16 <= len(data):
+        (length,) = struct.unpack(order + "I", data[at + 8 : at + 12])
+        frames.append(data[at + 16 : at + 16 + length])
+        at += 16 + length
+    return frames
+
+
+def messages(file: Path) -> list[bytes]:
+    """SIP over UDP as captured: everything from the first line on."""
+    found = []
+    for frame in payloads(file):
+        start = re.search(rb"(SIP/2\.0 \d{3} |[A-Z]+ sips?:)", frame)
+        if start:
+            found.append(frame[start.start() :])
+    return found
+
+
+def readings(text: bytes) -> Iterator[bytes]:
+    """The text, and what its parts decode to."""
+    yield text
+    for match in _BASE64.finditer(text):
+        run = match.group().replace(b"-", b"+").replace(b"_", b"/")
+        for shift in range(4):
+            part = run[shift:]
+            yield base64.b64decode(part[: len(part) // 4 * 4] or b"")
+    for match in _HEX.finditer(text):
+        yield binascii.unhexlify(match.group())
+
+
+def spellings(word: str) -> set[bytes]:
+    """A word as text; an IPv4 address also as its four bytes."""
+    found = {word.encode(), word.encode()[::-1]}
+    if re.fullmatch(r"(\d+\.){3}\d+", word):
+        found.add(bytes(map(int, word.split("."))))
+    return found
+
+
+def leaks(texts: Iterable[bytes], words: Iterable[str]) -> set[str]:
+    """The words that can be read in the texts."""
+    found = set()
+    words = list(words)
+    for text in texts:
+        for number, reading in enumerate(readings(text)):
+            for word in words:
+                # The bytes of an address mean something in decoded text only: in the frame they are IP headers.
+                candidates = spellings(word) if number else {word.encode()}
+                if any(candidate.lower() in reading.lower() for candidate in candidates if len(candidate) >= 4):
+                    found.add(word)
+    return found
+
+
+def substitution(sealed: bytes, content: bytes) -> dict[int, int]:
+    """Which base64 character would stand for which, if `sealed` were `content` under a fixed substitution."""
+    plain = base64.b64encode(content).rstrip(b"=")
+    return dict(zip(sealed, plain, strict=False))
+
+
+def read_with(table: dict[int, int], sealed: bytes) -> bytes:
+    """`sealed` read with a guessed table; unknown characters become A."""
+    text = bytes(table.get(character, ord("A")) for character in sealed)
+    return base64.b64decode(text[: len(text) // 4 * 4], validate=False)
+
+
+def decoded(sealed: bytes) -> bytes:
+    """The bytes of a base64url value without padding."""
+    return base64.urlsafe_b64decode(sealed + b"=" * (-len(sealed) % 4))
