@@ -14,7 +14,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,8 @@ _POLL = 0.01
 _HOLDER_MEMORY = 16 * 2**20
 _HOLDER_PROCESSES = 32
 _PROCESSES = 512
+#: Exit statuses of a command that was ended by SIGKILL or SIGTERM, as when its container dies.
+_KILLED = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
 
 #: What every namespace starts with; a VNF's own sysctls override it. Docker switches IPv6 off where it gives
 #: no network, and the kernel drops a subnet's other addresses with the first of them.
@@ -125,7 +127,7 @@ class DockerRuntime:
                 **_CONFINED,
                 network_mode="none",
                 read_only=True,
-                sysctls=_supported(_NAMESPACE_SYSCTLS) | dict(vnf.sysctls),
+                sysctls=_supported(_NAMESPACE_SYSCTLS) | _without_missing_ipv6(vnf.sysctls),
                 mem_limit=_HOLDER_MEMORY,
                 memswap_limit=_HOLDER_MEMORY,
                 pids_limit=_HOLDER_PROCESSES,
@@ -197,6 +199,8 @@ class DockerRuntime:
         if container.reload is None:
             return
         result = self.exec(instance, vnf, container.name, container.reload, timeout=_ANSWER_WITHIN)
+        if result.status in _KILLED:
+            raise TemporaryError(f"{vnf}/{container.name} ended while it was reloaded", delay=1)
         if result.status != 0:
             raise PermanentError(f"{vnf}/{container.name} refuses its configuration: {result.output.strip()}")
 
@@ -475,6 +479,12 @@ def _control_groups(pid: int) -> str:
 def _supported(sysctls: Mapping[str, str]) -> dict[str, str]:
     """Those that this kernel has: without IPv6 or bridge-netfilter there is nothing to set."""
     return {key: value for key, value in sysctls.items() if Path("/proc/sys", *key.split(".")).exists()}
+
+
+def _without_missing_ipv6(sysctls: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """A VNF's own settings; on a host without IPv6 there are none of IPv6 to make."""
+    has_ipv6 = Path("/proc/sys/net/ipv6").exists()
+    return {key: value for key, value in sysctls if has_ipv6 or not key.startswith("net.ipv6.")}
 
 
 def _mount(tmpfs: str) -> tuple[str, str]:
