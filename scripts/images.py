@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ OWN_BASE = "naas/base:bookworm"
 RECIPE_LABEL = "naas.recipe"
 LEFTOVER_LABEL = "naas.leftover"
 
+#: Builds wait for downloads and for the disk in turns.
+BUILDS_AT_A_TIME = 2
 #: Seconds in which a registry must have answered; the download itself may take as long as it does.
 REGISTRY_TIMEOUT = 20.0
 APT = Path("/etc/apt")
@@ -46,13 +49,18 @@ class Recipe:
 
 
 def recipes(repo: Path) -> tuple[Recipe, ...]:
-    """Every image of the platform, the holder first."""
-    kinds = sorted(repo.glob("services/kinds/*/image/Dockerfile"))
-    borders = sorted(repo.glob("sbc/kind/image*/Dockerfile"))
+    """Every image of the platform, the holder first.
+
+    `image/Dockerfile` of a kind is `naas/<kind>:1`, `image/<part>/Dockerfile` is `naas/<kind>-<part>:1`.
+    """
+    kinds = [(folder.name, folder) for folder in sorted(repo.glob("services/kinds/*"))] + [("sbc", repo / "sbc/kind")]
     return (
         Recipe("naas/holder:1", repo / "worker/image/holder"),
-        *(Recipe(f"naas/{file.parent.parent.name}:1", file.parent) for file in kinds),
-        *(Recipe(f"naas/{file.parent.name.replace('image', 'sbc')}:1", file.parent) for file in borders),
+        *(
+            Recipe(f"naas/{'-'.join((kind, *file.parent.relative_to(folder / 'image').parts))}:1", file.parent)
+            for kind, folder in kinds
+            for file in sorted((folder / "image").glob("**/Dockerfile"))
+        ),
     )
 
 
@@ -70,7 +78,10 @@ def build_all(place: Place, step: Step) -> None:
     """Build what is not up to date, showing the build's own steps."""
     base, remark = ensure_base(place, step)
     base_id = _inspect(base, "{{.Id}}")
-    built = [recipe.tag for recipe in recipes(place.repo) if build(recipe, base, base_id, step)]
+    listed = recipes(place.repo)
+    with ThreadPoolExecutor(BUILDS_AT_A_TIME) as builders:
+        done = builders.map(lambda recipe: build(recipe, base, base_id, step), listed)
+        built = [recipe.tag for recipe, new in zip(listed, done, strict=True) if new]
     if built:
         remove_leftovers()
     step.outcome = f"built {', '.join(built)}{remark}" if built else "up to date"
@@ -97,8 +108,9 @@ def build_command(recipe: Recipe, base: str, digest: str) -> tuple[str, ...]:
 
 
 def remove_leftovers() -> None:
-    """Remove the untagged images of build stages, which say of themselves that they are one."""
-    commands.run("docker", "image", "prune", "--force", "--filter", f"label={LEFTOVER_LABEL}")
+    """Remove our untagged images: those of build stages, and those that a newer one of the same name replaced."""
+    for label in (LEFTOVER_LABEL, RECIPE_LABEL):
+        commands.run("docker", "image", "prune", "--force", "--filter", f"label={label}")
 
 
 # --- the base ---------------------------------------------------------------------------

@@ -180,16 +180,22 @@ def test_users_of_pops_survive_a_change_of_the_cores_password() -> None:
 
 
 def test_every_folder_with_a_dockerfile_is_an_image(tmp_path: Path) -> None:
-    for folder in ("services/kinds/router/image", "services/kinds/vpn/image", "sbc/kind/image", "sbc/kind/image-media"):
+    folders = (
+        "services/kinds/router/image",
+        "services/kinds/vpn/image",
+        "sbc/kind/image/redis",
+        "sbc/kind/image/media",
+    )
+    for folder in folders:
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "Dockerfile").touch()
-    assert [recipe.tag for recipe in images.recipes(tmp_path)] == [
-        "naas/holder:1",
-        "naas/router:1",
-        "naas/vpn:1",
-        "naas/sbc:1",
-        "naas/sbc-media:1",
-    ]
+    assert {recipe.tag: recipe.folder for recipe in images.recipes(tmp_path)} == {
+        "naas/holder:1": tmp_path / "worker/image/holder",
+        "naas/router:1": tmp_path / "services/kinds/router/image",
+        "naas/vpn:1": tmp_path / "services/kinds/vpn/image",
+        "naas/sbc-media:1": tmp_path / "sbc/kind/image/media",
+        "naas/sbc-redis:1": tmp_path / "sbc/kind/image/redis",
+    }
 
 
 def test_an_image_is_built_again_when_its_folder_or_its_base_changes(tmp_path: Path) -> None:
