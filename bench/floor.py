@@ -107,6 +107,9 @@ class Floor:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Remove what is left, also of copies that an error left half made."""
+        for container in self._client.containers(all=True, filters={"name": f"^/{self._name}-"}):
+            self._client.remove_container(container["Id"], force=True, v=True)
         subprocess.run(["ip", "netns", "delete", self._name], check=True)
         shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -195,7 +198,8 @@ def time_docker_run(image: str, name: str) -> float:
     """Seconds of one bare `docker run` of the image, which is then removed."""
     started = time.perf_counter()
     command = ["docker", "run", "--detach", "--network", "none", "--name", name, "--entrypoint", "sleep", image, "60"]
-    subprocess.run(command, check=True, capture_output=True)
-    taken = time.perf_counter() - started
-    subprocess.run(["docker", "rm", "--force", name], check=True, capture_output=True)
-    return taken
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+        return time.perf_counter() - started
+    finally:
+        subprocess.run(["docker", "rm", "--force", name], check=True, capture_output=True)

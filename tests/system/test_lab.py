@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,10 @@ from worker import lab
 pytestmark = pytest.mark.system
 
 
-def ip(*arguments: str, netns: str | None = None) -> list[dict]:
+def ip(*arguments: str, netns: str | None = None) -> list[dict[str, Any]]:
     command = ["ip", "-json", *(("-netns", netns) if netns else ()), *arguments]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout or "[]")
+    found: list[dict[str, Any]] = json.loads(subprocess.check_output(command, text=True) or "[]")
+    return found
 
 
 def link_names(netns: str | None = None) -> set[str]:
