@@ -159,7 +159,8 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+#: Tests publish nowhere unless they say so: an installation's workers must not find their messages.
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:1/0" if TESTING else "redis://127.0.0.1:6379/0")
 
 if TESTING:
     CACHES: dict[str, Any] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

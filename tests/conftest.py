@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from naas.celery import app
+
 
 @pytest.fixture(autouse=True)
 def _cheap_passwords(settings: Any) -> None:
     """Argon2 is slow on purpose; tests have nothing to protect."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _core_publishes() -> None:
+    """What verbs publish goes through the core's app, also after a test that imported a PoP's."""
+    app.set_current()
 
 
 @pytest.fixture(scope="session", autouse=True)

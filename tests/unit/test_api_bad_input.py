@@ -344,7 +344,8 @@ def test_the_good_requests_are_good(caller, site, standing):
         answer = caller.post(path, order)
         assert answer.status_code < 300, answer.content
     assert caller.post("segments", SEGMENT).status_code == 201
-    assert caller.post(f"services/{standing.pk}/inquiries", QUESTION).status_code == 202
+    answer = caller.post(f"services/{standing.pk}/inquiries", QUESTION)
+    assert answer.status_code == 202, answer.content
 
 
 @pytest.mark.parametrize(("where", "what", "wrong"), ORDERS, ids=map(names, ORDERS))
