@@ -1,6 +1,6 @@
 """Runs the tests: `make test`.
 
-Unit tests run twice, on SQLite and on PostgreSQL; what needs Docker and the kernel runs
+Unit tests run on SQLite, and those that use the database again on PostgreSQL; what needs Docker and the kernel runs
 one after the other. Every suite is run even when one before it failed; pytest's closing
 lines are repeated at the end.
 """
@@ -19,6 +19,8 @@ from scripts import base, commands, engine, images, supervision
 from scripts.console import print_plain, say, step
 from scripts.place import Place
 from tests.servers import postgres_server
+
+DATABASE_ONLY = ("-p", "tests.database_only")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def suites(repo: Path, database_url: str) -> tuple[Suite, ...]:
     )
     planned = (
         Suite("unit on SQLite", ("tests/unit", "-n", "2")),
-        Suite("unit on PostgreSQL", ("tests/unit", "-n", "2"), {"DATABASE_URL": database_url}),
+        Suite("unit on PostgreSQL", ("tests/unit", "-n", "2", *DATABASE_ONLY), {"DATABASE_URL": database_url}),
         Suite(", ".join(Path(folder).name for folder in others), others),
         Suite("browser", ("tests/browser",)),
     )
