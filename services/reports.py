@@ -37,6 +37,8 @@ def take(report: Report) -> None:
     at = datetime.fromtimestamp(report.at, UTC)
     if report.generation != deployment.generation or _is_outdated(deployment, at):
         return
+    if _is_progress(deployment, report):
+        return
     arrived = report.phase in (Phase.CONVERGED, Phase.GONE)
     if arrived:
         deployment.observed_generation = report.generation
@@ -69,6 +71,12 @@ def _is_outdated(deployment: Deployment, at: datetime) -> bool:
     """Whether something later is known. What was told from the future is from before a clock was set back."""
     last = deployment.reported_at
     return last is not None and at < last <= timezone.now() + CLOCK_JUMP
+
+
+def _is_progress(deployment: Deployment, report: Report) -> bool:
+    """Whether the report tells of steps and nothing else, as most do."""
+    still = report.phase is Phase.CONVERGING and deployment.phase == Phase.CONVERGING
+    return still and deployment.reported_at is not None and (deployment.reason, report.reason) == ("", "")
 
 
 def _take_steps(deployment: Deployment, generation: int, steps: Iterable[StepReport]) -> None:

@@ -26,8 +26,9 @@ from worker.topology import DesiredState
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two messages about the steps of one plan.
-STEP_INTERVAL = 0.2
+#: Seconds until the first message about the steps of a plan, and between two later ones at most: each pause is
+#: twice the one before, so that a person sees the first steps at once and a busy PoP says no more than is read.
+STEP_INTERVAL, LONGEST_STEP_INTERVAL = 0.2, 1.6
 #: Seconds that the work waits for the broker to take a final report.
 PATIENCE = 1.0
 #: Messages that may wait for a broker that hangs; more are dropped.
@@ -111,7 +112,7 @@ def _lost() -> Future[bool]:
 
 
 class Steps:
-    """A `Reporter` that batches: of each step the latest state, at most one message in STEP_INTERVAL seconds.
+    """A `Reporter` that batches: of each step the latest state, one message for all that came in one pause.
 
     What was not sent when the plan is over is left in `rest`, for the final report.
     """
@@ -139,7 +140,9 @@ class Steps:
 
     def _flush_while_running(self) -> None:
         last: Future[bool] | None = None
-        while not self._over.wait(STEP_INTERVAL):
+        pause = STEP_INTERVAL
+        while not self._over.wait(pause):
+            pause = min(2 * pause, LONGEST_STEP_INTERVAL)
             # While the broker hangs on the last batch, the next ones grow into one.
             if (last is None or last.done()) and (batch := self._take()):
                 last = self._send(batch)

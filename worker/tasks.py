@@ -58,8 +58,8 @@ def reconcile(envelope: dict[str, Any]) -> None:
         log.info("generation %d of %s is not in force any more", desired.generation, desired.instance)
         return
     if (attempt := _bring(keeper, desired.instance)) is not None:
+        # What else there is to know of it the healer finds out: the next message waits for this process.
         keeper.settle(attempt, within=READY_WITHIN)
-        keeper.look(attempt)
 
 
 def _bring(keeper: Keeper, instance: str) -> Attempt | None:

@@ -66,7 +66,7 @@ class Counted:
 def counted(monkeypatch):
     state = {"count": 0, "after": False}
     real = kernel.Net
-    monkeypatch.setattr(kernel, "Net", lambda ip: real(Counted(ip, state)))
+    monkeypatch.setattr(kernel, "Net", lambda ip, line: real(Counted(ip, state), line))
     return state
 
 

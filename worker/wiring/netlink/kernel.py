@@ -26,6 +26,7 @@ from worker.errors import PermanentError, TemporaryError
 from worker.topology import Route
 from worker.wiring import marks, namespace
 from worker.wiring.marks import Mark
+from worker.wiring.netlink import listing
 from worker.wiring.shaping import Bucket
 
 #: Who put an address or a route there, as `proto` in ip-address(8) and ip-route(8).
@@ -38,7 +39,6 @@ _ROOT_HANDLE = 0x10000
 _ROOT_PARENT = 0xFFFFFFFF
 _INGRESS = 0xFFFF0000
 _EVERY_PROTOCOL = 3
-_WITHOUT_STATISTICS = 1 << 3
 _TRIES = 20
 _ALL_REMOTES = "00:00:00:00:00:00"
 
@@ -91,13 +91,19 @@ def marked(links: Iterable[Link], pop: str, kind: str) -> Iterator[tuple[Link, M
 class Net:
     """The network stack of one namespace, in typed values. Making what is there is success."""
 
-    def __init__(self, ip: IPRoute) -> None:
+    def __init__(self, ip: IPRoute, line: socket.socket) -> None:
         self._ip = ip
+        self._line = line
 
     # --- interfaces ---
 
     def links(self) -> Sequence[Link]:
-        return [_link(message) for message in _dump(self._ip.get_links, ext_mask=_WITHOUT_STATISTICS)]
+        for _ in range(_TRIES):
+            try:
+                return [_listed(entry) for entry in listing.interfaces(self._line)]
+            except listing.Torn:
+                continue
+        raise TemporaryError("the kernel's network changes too fast to be listed", delay=1)
 
     def link(self, name: str) -> Link | None:
         try:
@@ -351,21 +357,28 @@ def _canonical(route: Route) -> Route:
     return Route(str(destination), str(ipaddress.ip_address(route.via)))
 
 
-def _socket() -> int:
-    return socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE).detach()
+def _listed(entry: listing.Entry) -> Link:
+    return Link(
+        entry.index, entry.name, entry.kind, entry.up, entry.mtu, entry.mac, entry.master, entry.link, entry.netnsid,
+        entry.altnames,
+    )  # fmt: skip
 
 
-@contextmanager
-def _opened(descriptor: int) -> Iterator[Net]:
-    # strict_check lets the kernel filter what is dumped; no groups: nobody reads notifications here.
-    with IPRoute(fileno=descriptor, groups=0, strict_check=True) as ip:
-        yield Net(ip)
+def _sockets() -> tuple[socket.socket, socket.socket]:
+    """One for pyroute2, one for listing."""
+    return _socket(), _socket()
+
+
+def _socket() -> socket.socket:
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
 
 
 @contextmanager
 def entered(path: str) -> Iterator[Net]:
-    with _opened(namespace.call(path, _socket)) as net:
-        yield net
+    first, second = namespace.call(path, _sockets)
+    # strict_check lets the kernel filter what is dumped; no groups: nobody reads notifications here.
+    with second, IPRoute(fileno=first.detach(), groups=0, strict_check=True) as ip:
+        yield Net(ip, second)
 
 
 @contextmanager

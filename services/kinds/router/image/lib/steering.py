@@ -25,6 +25,8 @@ GIVEN = "/etc/naas"
 CONFIG, FILTER = "frr.conf", "nftables.conf"
 #: The files that were applied to the end, and below `wanted` those that are being applied.
 STATE = "/run/naas"
+#: Seconds that the readiness program waits for a container that has just started; its probe gives it five.
+BOOT_WAIT = 4.0
 WANTED = f"{STATE}/wanted"
 SOCKETS = "/run/frr"
 DAEMONS = ("zebra", "staticd", "bgpd", "bfdd")
@@ -527,7 +529,13 @@ def _alone() -> io.TextIOWrapper:
 
 
 def ready_main() -> int:
-    """Holds when the files have been read to the end and every daemon answers."""
+    """Holds when the files have been read to the end and every daemon answers.
+
+    While the container starts it waits for that: asking again costs the host more than waiting.
+    """
+    end = time.monotonic() + BOOT_WAIT
+    while not os.path.exists(f"{STATE}/{CONFIG}") and time.monotonic() < end:  # noqa: PTH110 - pathlib is 10 ms
+        time.sleep(0.01)
     reason = applied() or daemons_alive()
     print(reason or "ready")  # noqa: T201 - this is the program's answer
     return 1 if reason else 0
