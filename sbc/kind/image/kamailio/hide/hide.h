@@ -13,6 +13,8 @@
  *   Call-ID        as the caller chose it
  *   tags           as their owner chose them, after a mark: '~' caller's, '!' callee's;
  *                  a tag made by Kamailio itself has no mark
+ *   From and To    as the caller knows them; how the other side knows them travels in a header
+ *                  of our own, `hide-state`, and how the sender of a request does in its Via
  *   request URI    the peer's Contact; Route and Via as at a plain proxy
  */
 #ifndef HIDE_H
@@ -73,6 +75,7 @@ str trimmed(str s);
 #define CALLEE_MARK '!'
 #define UNKNOWN_MARK '.'
 #define VIA_PARAM "x"
+#define NAMES_PARAM "hide-names"
 #define STATE_HEADER "hide-state"
 #define PASS_PREFIX "hide-pass-"
 
@@ -84,14 +87,28 @@ struct view {
 	str callid;
 	str from_tag;
 	str to_tag;
+	str from_name; /* display name and URI, without parameters */
+	str to_name;
 };
 
 /* Parses `buf`. Returns 0, or -1 when it is no complete SIP message; close it in either case. */
 int view_open(struct view *view, str buf);
 void view_close(struct view *view);
 
-/* The header's value with `was` replaced by `with`; the name and line end are copied. */
-void put_header_with(struct text *to, hdr_field_t *hdr, str was, str with);
+/* One replacement in a header; without a new text the old one stays. */
+struct change {
+	str was;
+	str with;
+};
+
+/* The header with both changes, of which the first comes first in it. */
+void put_changed(struct text *to, hdr_field_t *hdr, struct change first, struct change second);
+/* The topmost Via as text, and a parameter of it with the semicolon before, or an empty string. */
+str top_via(struct view *view);
+str via_param_text(struct view *view, const char *name);
+/* Two names as the value of a Via parameter, and back: `from` and `to` point into `store`. */
+void put_names(struct text *to, str from, str to_name);
+void read_names(str value, struct text *store, str *from, str *to_name);
 void put_header(struct text *to, const char *name, str value);
 /* Every Via but the topmost, or every Record-Route, as one comma-separated list. */
 void put_other_vias(struct text *to, struct view *view);

@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#define _GNU_SOURCE /* memmem */
 #include <string.h>
 #include <strings.h>
 
@@ -23,6 +24,10 @@ struct opened {
 	str vias;     /* of a reply: those below ours */
 	str recorded; /* and the Record-Routes of the request when we sent it */
 	int in_dialog;
+	str from_name; /* that the caller knows, when the message comes from the callee's side */
+	str to_name;
+	str other_from; /* that the other side knows, in this message's order */
+	str other_to;
 	struct text store;
 };
 
@@ -73,7 +78,23 @@ static void open_uri(struct view *view, struct opened *opened)
 		return;
 	opened->uri = next_part(&rest, '\t');
 	opened->forth = next_part(&rest, '\t');
-	opened->back = rest;
+	opened->back = next_part(&rest, '\t');
+	opened->other_from = next_part(&rest, '\t');
+	opened->other_to = rest;
+}
+
+/* Inside, From and To are the caller's: what the callee sends is changed, what it said is kept aside. */
+static void name_request(struct view *view, struct opened *opened, char mark)
+{
+	if(view->to_tag.len == 0) {
+		opened->other_from = view->from_name;
+		opened->other_to = view->to_name;
+	} else if(mark == CALLEE_MARK && opened->uri.len > 0) {
+		opened->from_name = opened->other_from;
+		opened->to_name = opened->other_to;
+		opened->other_from = view->from_name;
+		opened->other_to = view->to_name;
+	}
 }
 
 static int open_request(struct view *view, struct opened *opened)
@@ -94,26 +115,46 @@ static int open_request(struct view *view, struct opened *opened)
 	}
 	if(view->from_tag.len > 0)
 		opened->from_tag = keep(&opened->store, mark, view->from_tag);
+	name_request(view, opened, mark);
 	return 0;
 }
 
 static void open_via(struct view *view, struct opened *opened)
 {
-	via_param_t *param;
-	str rest;
+	str rest = via_param_text(view, VIA_PARAM);
 
-	for(param = view->msg.via1->param_lst; param; param = param->next) {
-		if(param->name.len != (int)strlen(VIA_PARAM) || strncmp(param->name.s, VIA_PARAM, param->name.len) != 0)
-			continue;
-		rest = open_sealed(&opened->store, SEAL_VIA, view->callid, param->value);
-		if(rest.s == NULL)
-			return;
-		opened->vias = next_part(&rest, '\t');
-		opened->recorded = next_part(&rest, '\t');
-		opened->forth = next_part(&rest, '\t');
-		opened->back = rest;
-		opened->in_dialog = opened->forth.len + opened->back.len > 0;
+	next_part(&rest, '=');
+	rest = open_sealed(&opened->store, SEAL_VIA, view->callid, trimmed(rest));
+	if(rest.s == NULL)
 		return;
+	opened->vias = next_part(&rest, '\t');
+	opened->recorded = next_part(&rest, '\t');
+	opened->forth = next_part(&rest, '\t');
+	opened->back = rest;
+	opened->in_dialog = opened->forth.len + opened->back.len > 0;
+}
+
+/* The names that the request's sender knows are in its Via, which we had sealed. */
+static void name_reply(struct view *view, struct opened *opened, char mark)
+{
+	str rest = opened->vias;
+	str first = next_part(&rest, ',');
+	char *at = first.len > 0 ? memmem(first.s, first.len, ";" NAMES_PARAM "=", strlen(NAMES_PARAM) + 2) : NULL;
+	str from;
+	str to;
+
+	if(at == NULL)
+		return;
+	rest = (str){at + 1, (int)(first.s + first.len - at - 1)};
+	read_names(next_part(&rest, ';'), &opened->store, &from, &to);
+	if(mark == CALLEE_MARK) {
+		opened->from_name = from;
+		opened->to_name = to;
+		opened->other_from = view->from_name;
+		opened->other_to = view->to_name;
+	} else {
+		opened->other_from = from;
+		opened->other_to = to;
 	}
 }
 
@@ -133,6 +174,7 @@ static int open_reply(struct view *view, struct opened *opened)
 	if(view->to_tag.len > 0)
 		opened->to_tag = keep(&opened->store, mark, view->to_tag);
 	open_via(view, opened);
+	name_reply(view, opened, mark);
 	return 0;
 }
 
@@ -152,43 +194,45 @@ static void put_first_line(struct text *to, struct view *view, struct opened *op
 		put_header(to, "Route", opened->forth);
 }
 
-/* The top Via without our parameter, and what it hid. */
+/* A request's top Via takes the names that its sender knows along, for the reply; a reply's gives
+ * back what it hid. */
 static void put_vias(struct text *to, struct view *view, struct opened *opened)
 {
 	hdr_field_t *hdr = view->msg.h_via1;
-	via_param_t *param;
-	str mine = {NULL, 0};
+	struct change none = {{NULL, 0}, {NULL, 0}};
+	struct change change = none;
+	char buf[PLAIN_MAX];
+	struct text names = {buf, 0, sizeof(buf), 0};
+	str top = top_via(view);
 
-	for(param = view->msg.via1->param_lst; param && opened->vias.len > 0; param = param->next) {
-		if(param->name.len == (int)strlen(VIA_PARAM) && strncmp(param->name.s, VIA_PARAM, param->name.len) == 0) {
-			mine.s = param->start - 1;
-			mine.len = param->size + 1;
-		}
+	if(view->is_request) {
+		put_names(&names, view->from_name, view->to_name);
+		to->full |= names.full;
+		change.was = (str){top.s + top.len, 0};
+		change.with = (str){buf, names.len};
+	} else if(opened->vias.len > 0) {
+		change.was = via_param_text(view, VIA_PARAM);
+		change.with = (str){"", 0};
 	}
-	if(mine.s)
-		put_header_with(to, hdr, mine, (str){"", 0});
-	else
-		put(to, hdr->name.s, hdr->len);
+	put_changed(to, hdr, change, none);
 	if(opened->vias.len > 0)
 		put_header(to, "Via", opened->vias);
 }
 
-static void put_tagged(struct text *to, hdr_field_t *hdr, str was, str with)
+static struct change change_of(str was, str with)
 {
-	if(with.len > 0 && was.len > 0)
-		put_header_with(to, hdr, was, with);
-	else
-		put(to, hdr->name.s, hdr->len);
+	return (struct change){was.len > 0 ? was : (str){NULL, 0}, with.len > 0 ? with : (str){NULL, 0}};
 }
 
 static void put_one(struct text *to, struct view *view, struct opened *opened, hdr_field_t *hdr)
 {
 	switch(hdr->type) {
 		case HDR_FROM_T:
-			put_tagged(to, hdr, view->from_tag, opened->from_tag);
+			put_changed(to, hdr, change_of(view->from_name, opened->from_name),
+					change_of(view->from_tag, opened->from_tag));
 			return;
 		case HDR_TO_T:
-			put_tagged(to, hdr, view->to_tag, opened->to_tag);
+			put_changed(to, hdr, change_of(view->to_name, opened->to_name), change_of(view->to_tag, opened->to_tag));
 			return;
 		case HDR_CALLID_T:
 			put_header(to, "Call-ID", opened->callid.len > 0 ? opened->callid : view->callid);
@@ -215,12 +259,16 @@ static void put_one(struct text *to, struct view *view, struct opened *opened, h
 
 static void put_state(struct text *to, struct opened *opened)
 {
-	if(opened->uri.len == 0 && !opened->in_dialog)
+	if(opened->other_from.len == 0)
 		return;
-	put_literal(to, STATE_HEADER ": ");
+	put_literal(to, STATE_HEADER ": is\t"); /* a word first: parsers strip leading blanks */
 	put_str(to, opened->forth);
 	put_literal(to, "\t");
 	put_str(to, opened->back);
+	put_literal(to, "\t");
+	put_flat(to, opened->other_from);
+	put_literal(to, "\t");
+	put_flat(to, opened->other_to);
 	put_literal(to, "\r\n");
 }
 

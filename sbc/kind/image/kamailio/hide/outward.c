@@ -14,6 +14,7 @@
 #include "../../core/dprint.h"
 #include "../../core/forward.h"
 #include "../../core/parser/contact/parse_contact.h"
+#include "../../core/parser/parse_from.h"
 #include "../../core/parser/parse_rr.h"
 #include "../../core/parser/parse_uri.h"
 #include "hide.h"
@@ -55,6 +56,14 @@ struct leaving {
 	str forth;    /* routes the receiver's requests take through us to the other side */
 	str back;     /* routes that lead to the receiver */
 	str returned; /* Record-Routes that are the receiver's own */
+	int to_caller;
+	hdr_field_t *state; /* see inward.c; its four parts are: */
+	str sender_forth;   /* the routes, as seen by the request's sender */
+	str sender_back;
+	str other_from; /* the names that the callee knows, or in an initial request the caller */
+	str other_to;
+	str from_name; /* what is shown, when it is not what the message says */
+	str to_name;
 	char sealed_callid[SEALED_MAX];
 	struct text store;
 };
@@ -75,10 +84,10 @@ static str unmarked(str tag)
 static int name_call(struct leaving *leaving)
 {
 	struct view *view = leaving->view;
-	int to_caller = (mark_of(view->from_tag) == CALLEE_MARK) == view->is_request;
 
+	leaving->to_caller = (mark_of(view->from_tag) == CALLEE_MARK) == view->is_request;
 	leaving->callid = view->callid;
-	if(to_caller)
+	if(leaving->to_caller)
 		return 0;
 	leaving->callid.s = leaving->sealed_callid;
 	leaving->callid.len = seal(SEAL_CALLID, (str){"", 0}, view->callid, leaving->sealed_callid);
@@ -137,39 +146,59 @@ static void split_routes(struct leaving *leaving, rr_t **rr, int count)
 	}
 }
 
+static int parse_routes(str list, rr_t **head, rr_t **rr)
+{
+	rr_t *each;
+	int count = 0;
+
+	if(list.len == 0 || parse_rr_body(list.s, list.len, head) < 0)
+		return 0;
+	for(each = *head; each && count < RR_MAX; each = each->next)
+		rr[count++] = each;
+	return count;
+}
+
 static void learn_recorded(struct leaving *leaving, str list)
 {
 	rr_t *rr[RR_MAX];
 	rr_t *head = NULL;
-	rr_t *each;
-	int count = 0;
+	int count = parse_routes(list, &head, rr);
 
-	if(list.len == 0 || parse_rr_body(list.s, list.len, &head) < 0)
-		return;
-	for(each = head; each && count < RR_MAX; each = each->next)
-		rr[count++] = each;
 	split_routes(leaving, rr, count);
 	free_rr(&head);
 }
 
-/* Within a dialog the routes come with the message (see inward.c), as seen by the request's
- * sender; a request's receiver sees them the other way round. */
-static void learn_routes(struct leaving *leaving, hdr_field_t *state, str recorded)
+/* The way back through us, which is what `list` begins with, turned round. */
+static str own_reversed(struct leaving *leaving, str list)
 {
-	str rest;
+	rr_t *rr[RR_MAX];
+	rr_t *head = NULL;
+	int count = parse_routes(list, &head, rr);
+	int own = 0;
+	str found;
 
-	if(state == NULL) {
+	while(own < count && is_ours(rr[own]))
+		own++;
+	found = put_routes(&leaving->store, rr, own - 1, -1);
+	free_rr(&head);
+	return found;
+}
+
+/* Within a dialog the routes come with the message, as seen by the request's sender; a request's
+ * receiver sees them the other way round. */
+static void learn_routes(struct leaving *leaving, str recorded)
+{
+	str forth = leaving->sender_forth;
+	str back = leaving->sender_back;
+
+	if(forth.len == 0) {
 		learn_recorded(leaving, recorded);
 		return;
 	}
-	rest = state->body;
-	leaving->forth = next_part(&rest, '\t');
-	leaving->back = rest;
-	if(leaving->view->is_request) {
-		rest = leaving->forth;
-		leaving->forth = leaving->back;
-		leaving->back = rest;
-	}
+	if(back.len == 0)
+		back = own_reversed(leaving, forth);
+	leaving->forth = leaving->view->is_request ? back : forth;
+	leaving->back = leaving->view->is_request ? forth : back;
 }
 
 static hdr_field_t *find_state(struct view *view)
@@ -182,6 +211,21 @@ static hdr_field_t *find_state(struct view *view)
 			return hdr;
 	}
 	return NULL;
+}
+
+static void read_state(struct leaving *leaving)
+{
+	str rest;
+
+	leaving->state = find_state(leaving->view);
+	if(leaving->state == NULL)
+		return;
+	rest = leaving->state->body;
+	next_part(&rest, '\t');
+	leaving->sender_forth = trimmed(next_part(&rest, '\t'));
+	leaving->sender_back = next_part(&rest, '\t');
+	leaving->other_from = next_part(&rest, '\t');
+	leaving->other_to = trimmed(rest);
 }
 
 /* --- headers --- */
@@ -211,6 +255,86 @@ static void put_own_address(struct text *to, dest_info_t *dst)
 		put_literal(to, ";transport=tls");
 }
 
+static int says_our_name(struct view *view)
+{
+	sip_uri_t *uri = parse_from_uri(&view->msg);
+	static const char anonymous[] = "anonymous.invalid";
+
+	if(uri == NULL)
+		return 0;
+	if(uri->host.len == (int)strlen(anonymous) && memcmp(uri->host.s, anonymous, uri->host.len) == 0)
+		return 1;
+	return check_self(&uri->host, 0, 0) == 1;
+}
+
+/* Requests made by Kamailio itself (CANCEL, ACK to a refusal, the end of a lapsed call) carry the
+ * caller's names where they were not replaced: the callee gets nobody's name then. */
+static void name_nobody(struct leaving *leaving)
+{
+	struct text *store = &leaving->store;
+	int start = store->len;
+
+	if(!says_our_name(leaving->view)) {
+		put_literal(store, "<sip:");
+		put_own_address(store, leaving->dst);
+		put_literal(store, ">");
+		leaving->from_name = (str){store->s + start, store->len - start};
+	}
+	start = store->len;
+	put_literal(store, "<");
+	put_str(store, leaving->view->msg.first_line.u.request.uri);
+	put_literal(store, ">");
+	leaving->to_name = (str){store->s + start, store->len - start};
+}
+
+/* Whom the receiver sees in From and To. In an initial request the routing script has named them;
+ * one that did not come from a caller with names to replace is not for others' eyes. */
+static int name_people(struct leaving *leaving)
+{
+	struct view *view = leaving->view;
+	str names;
+
+	if(!view->is_request) {
+		names = via_param_text(view, NAMES_PARAM);
+		if(names.len > 0)
+			read_names(names, &leaving->store, &leaving->from_name, &leaving->to_name);
+		return 0;
+	}
+	if(leaving->to_caller || mark_of(view->from_tag) != CALLER_MARK)
+		return 0;
+	if(leaving->state == NULL) {
+		name_nobody(leaving);
+		return view->to_tag.len == 0 && view->method != METHOD_CANCEL ? -1 : 0;
+	}
+	if(view->to_tag.len > 0) {
+		leaving->from_name = leaving->other_from;
+		leaving->to_name = leaving->other_to;
+	}
+	return 0;
+}
+
+/* The names the other side knows, in the order of the requests that the receiver will send. */
+static void put_names_of_others(struct text *to, struct leaving *leaving)
+{
+	struct view *view = leaving->view;
+	int from_state = leaving->to_caller || (view->is_request && view->to_tag.len == 0);
+	str from = from_state ? leaving->other_from : view->from_name;
+	str to_name = from_state ? leaving->other_to : view->to_name;
+
+	put_flat(to, view->is_request ? to_name : from);
+	put_literal(to, "\t");
+	put_flat(to, view->is_request ? from : to_name);
+}
+
+static str unless_implied(struct leaving *leaving)
+{
+	str implied = own_reversed(leaving, leaving->forth);
+
+	if(implied.len == leaving->back.len && memcmp(implied.s, leaving->back.s, implied.len) == 0)
+		return (str){"", 0};
+	return leaving->back;
+}
+
 /* The other side's Contact, sealed together with the routes to both sides. */
 static void put_contact(struct text *to, struct leaving *leaving, hdr_field_t *hdr)
 {
@@ -224,7 +348,9 @@ static void put_contact(struct text *to, struct leaving *leaving, hdr_field_t *h
 	put_literal(&sealed, "\t");
 	put_str(&sealed, leaving->forth);
 	put_literal(&sealed, "\t");
-	put_str(&sealed, leaving->back);
+	put_str(&sealed, unless_implied(leaving));
+	put_literal(&sealed, "\t");
+	put_names_of_others(&sealed, leaving);
 	to->full |= sealed.full;
 	put_literal(to, "Contact: <sip:");
 	put_sealed(to, SEAL_CONTACT, leaving->callid, (str){plain, sealed.len});
@@ -247,31 +373,22 @@ static void put_contact_if_shown(struct text *to, struct leaving *leaving, hdr_f
 
 /* Our Via; those below it, what the request's Record-Routes were and the routes of its dialog
  * are sealed into a parameter, which the reply brings back. */
-static void put_request_via(struct text *to, struct leaving *leaving, hdr_field_t *state, str recorded)
+static void put_request_via(struct text *to, struct leaving *leaving, str recorded)
 {
 	char plain[PLAIN_MAX];
 	struct text sealed = {plain, 0, sizeof(plain), 0};
 	struct view *view = leaving->view;
-	hdr_field_t *hdr = view->msg.h_via1;
-	via_body_t *second = view->msg.via1->next;
-	str own = hdr->body;
 
-	if(second) {
-		own.len = (int)(second->name.s - own.s);
-		while(own.len > 0 && strchr(", \t\r\n", own.s[own.len - 1]) != NULL)
-			own.len--;
-	}
 	put_literal(to, "Via: ");
-	put_str(to, trimmed(own));
+	put_str(to, top_via(view));
 	put_other_vias(&sealed, view);
 	if(sealed.len > 0 && view->method != METHOD_ACK) {
 		put_literal(&sealed, "\t");
 		put_str(&sealed, recorded);
 		put_literal(&sealed, "\t");
-		if(state)
-			put_str(&sealed, state->body);
-		else
-			put_literal(&sealed, "\t");
+		put_str(&sealed, leaving->sender_forth);
+		put_literal(&sealed, "\t");
+		put_str(&sealed, leaving->sender_back);
 		to->full |= sealed.full;
 		put_literal(to, ";" VIA_PARAM "=");
 		put_sealed(to, SEAL_VIA, leaving->callid, (str){plain, sealed.len});
@@ -279,20 +396,25 @@ static void put_request_via(struct text *to, struct leaving *leaving, hdr_field_
 	put_literal(to, "\r\n");
 }
 
-static void put_tag(struct text *to, struct leaving *leaving, hdr_field_t *hdr, str tag, int sealed)
+/* The requester's own Vias; what we put into the topmost stays here. */
+static void put_reply_via(struct text *to, struct view *view, hdr_field_t *hdr)
+{
+	struct change none = {{NULL, 0}, {NULL, 0}};
+	struct change names = {via_param_text(view, NAMES_PARAM), {"", 0}};
+
+	put_changed(to, hdr, hdr == view->msg.h_via1 ? names : none, none);
+}
+
+static void put_person(struct text *to, struct leaving *leaving, hdr_field_t *hdr, struct change name, str tag, int sealed)
 {
 	char buf[SEALED_MAX];
-	str with = unmarked(tag);
+	struct change own = {tag, unmarked(tag)};
 
-	if(tag.len == 0) {
-		put(to, hdr->name.s, hdr->len);
-		return;
-	}
-	if(sealed && mark_of(tag) != UNKNOWN_MARK) {
-		with.s = buf;
-		with.len = seal(SEAL_TAG, leaving->callid, tag, buf);
-	}
-	put_header_with(to, hdr, tag, with);
+	if(tag.len == 0)
+		own.was.s = NULL;
+	else if(sealed && mark_of(tag) != UNKNOWN_MARK)
+		own.with = (str){buf, seal(SEAL_TAG, leaving->callid, tag, buf)};
+	put_changed(to, hdr, name, own);
 }
 
 static int is_passed(hdr_field_t *hdr)
@@ -339,22 +461,24 @@ static void put_other(struct text *to, hdr_field_t *hdr)
 		put(to, hdr->name.s, hdr->len);
 }
 
-static void put_one(struct text *to, struct leaving *leaving, hdr_field_t *hdr, hdr_field_t *state, str recorded)
+static void put_one(struct text *to, struct leaving *leaving, hdr_field_t *hdr, str recorded)
 {
 	struct view *view = leaving->view;
+	struct change from = {view->from_name, leaving->from_name};
+	struct change to_change = {view->to_name, leaving->to_name};
 
 	switch(hdr->type) {
 		case HDR_VIA_T:
 			if(!view->is_request)
-				put(to, hdr->name.s, hdr->len);
+				put_reply_via(to, view, hdr);
 			else if(hdr == view->msg.h_via1)
-				put_request_via(to, leaving, state, recorded);
+				put_request_via(to, leaving, recorded);
 			return;
 		case HDR_FROM_T:
-			put_tag(to, leaving, hdr, view->from_tag, view->is_request);
+			put_person(to, leaving, hdr, from, view->from_tag, view->is_request);
 			return;
 		case HDR_TO_T:
-			put_tag(to, leaving, hdr, view->to_tag, !view->is_request);
+			put_person(to, leaving, hdr, to_change, view->to_tag, !view->is_request);
 			return;
 		case HDR_CALLID_T:
 			put_header(to, "Call-ID", leaving->callid);
@@ -419,16 +543,16 @@ static int rewrite(struct leaving *leaving, struct text *to)
 	char recorded[PLAIN_MAX];
 	struct text list = {recorded, 0, sizeof(recorded), 0};
 	struct view *view = leaving->view;
-	hdr_field_t *state = find_state(view);
 	hdr_field_t *hdr;
 
-	if(name_call(leaving) < 0)
+	read_state(leaving);
+	if(name_call(leaving) < 0 || name_people(leaving) < 0)
 		return -1;
 	put_list(&list, view, HDR_RECORDROUTE_T);
-	learn_routes(leaving, state, (str){recorded, list.len});
+	learn_routes(leaving, (str){recorded, list.len});
 	put_first_line(to, view);
 	for(hdr = view->msg.headers; hdr; hdr = hdr->next)
-		put_one(to, leaving, hdr, state, (str){recorded, list.len});
+		put_one(to, leaving, hdr, (str){recorded, list.len});
 	if(leaving->returned.len > 0)
 		put_header(to, "Record-Route", leaving->returned);
 	put_body(to, view);

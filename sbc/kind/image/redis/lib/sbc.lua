@@ -210,9 +210,13 @@ local function in_turn(choices, draw)
   return ordered
 end
 
-local function trunk_by_id(id)
+local function known_trunk(id)
   local encoded = redis.call('HGET', 'sbc:trunks', id)
-  local trunk = encoded and cjson.decode(encoded)
+  return encoded and cjson.decode(encoded) or nil
+end
+
+local function trunk_by_id(id)
+  local trunk = known_trunk(id)
   return trunk and trunk.enabled and trunk or nil
 end
 
@@ -270,6 +274,34 @@ local function decide(_, arguments)
   return answer
 end
 
+-- Fields of a trunk's `calls` (see CALL_FIELDS in sbc/kind/entries.py).
+local INTERFACE, MEDIA = 3, 4
+
+local function field_of(trunk, wanted)
+  local index = 1
+  for field in (trunk.calls .. '\t'):gmatch('(.-)\t') do
+    if index == wanted then
+      return field
+    end
+    index = index + 1
+  end
+end
+
+-- How rtpengine relays between two trunks, disabled or not: for what goes to the first, then to the second.
+local function media(_, arguments)
+  local first, second = known_trunk(arguments[1]), known_trunk(arguments[2])
+  if not first or not second then
+    return {}
+  end
+  local between = 'direction=%s direction=%s %s'
+  local here, there = field_of(first, INTERFACE), field_of(second, INTERFACE)
+  return {
+    between:format(here, there, field_of(second, MEDIA)),
+    between:format(there, here, field_of(first, MEDIA)),
+  }
+end
+
+redis.register_function{function_name = 'media', callback = media, flags = {'no-writes'}}
 redis.register_function{function_name = 'decide', callback = decide, flags = {'no-writes'}}
 redis.register_function{
   function_name = 'trunk',
