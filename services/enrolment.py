@@ -54,7 +54,8 @@ class Place:
 def enroll(*, staff: Staff, slug: str, place: Place, host: HostSettings, broker_url: str, file: Path) -> Pop:
     """Make the PoP, open the broker to it and write its configuration file.
 
-    Again with the file in place, it keeps the keys and brings the rest up to date.
+    Again with the file in place, it keeps the keys, brings the file and the broker up to date, and leaves
+    what staff made of the PoP's description alone.
     Raises `PermanentError` when the file is of another PoP, `TemporaryError` without a broker.
     """
     identity, password = _present(file, slug) or (Identity.generate(f"pop.{slug}"), secrets.token_urlsafe(32))
@@ -72,7 +73,8 @@ def enroll(*, staff: Staff, slug: str, place: Place, host: HostSettings, broker_
     with transaction.atomic():
         pop, new = Pop.objects.update_or_create(
             slug=slug,
-            defaults={
+            defaults={"public_identity": identity.public().to_json()},
+            create_defaults={
                 "name": place.name or slug,
                 "city": place.city,
                 "country": place.country,

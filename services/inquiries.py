@@ -18,6 +18,7 @@ from services.lifecycle import ServiceState
 from services.models import Inquiry, ServiceInstance
 from services.registry import kinds
 from tenants.actor import Actor, Role
+from worker.errors import PermanentError
 from worker.report import Answer, Ask
 
 #: Characters of output that are kept.
@@ -53,8 +54,16 @@ def ask(*, actor: Actor, instance: ServiceInstance, question: str, arguments: Ma
         command=asked.command(values),
         timeout=asked.timeout,
     )
-    transaction.on_commit(partial(send_ask, instance.pop, message))
+    transaction.on_commit(partial(_send, inquiry, message))
     return inquiry
+
+
+def _send(inquiry: Inquiry, message: Ask) -> None:
+    try:
+        send_ask(inquiry.instance.pop, message)
+    except PermanentError as error:
+        now = timezone.now()
+        Inquiry.unscoped.filter(pk=inquiry.pk).update(state=Inquiry.State.FAILED, error=str(error), answered_at=now)
 
 
 @transaction.atomic

@@ -30,6 +30,9 @@ CLOCK_JUMP = 30.0
 #: Seconds for which a deleted instance's generation is remembered.
 TOMBSTONE_LIFE = 7 * 86400.0
 
+#: Raise it with every change of the schema, together with what brings an older file up to it.
+SCHEMA_VERSION = 1
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS instance (
     name       TEXT PRIMARY KEY,
@@ -211,7 +214,10 @@ class Store:
         database = sqlite3.connect(path, timeout=10, isolation_level=None)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=FULL")
-        database.executescript(_SCHEMA)
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version not in (0, SCHEMA_VERSION):
+            raise PermanentError(f"{path} was written by another version of the worker (schema {version})")
+        database.executescript(f"{_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};")
         return database
 
     def _prepared(self) -> Path:

@@ -406,7 +406,8 @@ class Engine:
         has_containerd = Path(CONTAINERD).exists()
         self.process = subprocess.Popen(
             [
-                *("dockerd", "-H", f"unix://{self.socket}", "--pidfile", str(self.home / "pid")),
+                # In a network of its own: without a bridge it would take the host's docker0 away.
+                *("unshare", "--net", "dockerd", "-H", f"unix://{self.socket}", "--pidfile", str(self.home / "pid")),
                 *("--data-root", str(self.home / "data"), "--exec-root", str(self.home / "exec")),
                 *(("--containerd", CONTAINERD, "--containerd-namespace", unique("t")) if has_containerd else ()),
                 *("--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"),

@@ -242,3 +242,11 @@ def test_a_clock_that_was_set_back_does_not_silence_a_pop(store: Store) -> None:
     now = time.time()
     store.record(report(1, Phase.CONVERGED, at=now + 7200))
     assert store.record(report(1, Phase.CONVERGING, at=now))
+
+
+def test_a_store_of_another_version_is_refused_by_name(store: Store, tmp_path: Path) -> None:
+    store.accept("svc-1", 1, ENVELOPE)
+    with sqlite3.connect(tmp_path / "state" / "pop.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(PermanentError, match="another version of the worker"):
+        Store(tmp_path / "state").row("svc-1")
