@@ -1,7 +1,7 @@
 """Runs the tests: `make test`.
 
-Unit tests run on SQLite, and those that use the database again on PostgreSQL; what needs Docker and the kernel runs
-one after the other. Every suite is run even when one before it failed; pytest's closing
+Unit tests come first; those that use the database run on SQLite and again on PostgreSQL; what needs Docker and the
+kernel runs one after the other. Every suite is run even when one before it failed; pytest's closing
 lines are repeated at the end.
 """
 
@@ -21,6 +21,7 @@ from scripts.place import Place
 from tests.servers import postgres_server
 
 DATABASE_ONLY = ("-p", "tests.database_only")
+WITHOUT_DATABASE = ("-p", "tests.without_database")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def suites(repo: Path, database_url: str) -> tuple[Suite, ...]:
         if folder.name not in ("unit", "browser") and has_tests(folder)
     )
     planned = (
-        Suite("unit on SQLite", ("tests/unit", "-n", "2")),
+        Suite("unit", ("tests/unit", "-n", "2", *WITHOUT_DATABASE)),
+        Suite("unit on SQLite", ("tests/unit", "-n", "2", *DATABASE_ONLY)),
         Suite("unit on PostgreSQL", ("tests/unit", "-n", "2", *DATABASE_ONLY), {"DATABASE_URL": database_url}),
         Suite(", ".join(Path(folder).name for folder in others), others),
         Suite("browser", ("tests/browser",)),

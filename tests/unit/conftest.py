@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 import pytest
 from django.db.models import Model
+from pytest_django.plugin import DjangoDbBlocker
 
 from naas.celery import app
 from services import orders, reports, segments
 from services.catalogue import publish
 from services.entry import ItemRequest
 from services.keys import core_identity
-from services.models import Deployment, Pop, PopStatus, Segment, ServiceInstance, Uni
+from services.models import Deployment, Offering, Pop, PopStatus, Segment, ServiceInstance, Uni
 from services.registry import kinds
 from services.segments import SegmentRequest
 from tenants.actor import Actor
@@ -34,10 +35,22 @@ def _own_keys_and_broker(settings: Any, tmp_path: Path) -> Iterator[None]:
     core_identity.cache_clear()
 
 
-@pytest.fixture
-def pop(db: None) -> Pop:
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """What is on sale is the same for all tests, and takes a while to describe."""
+    with django_db_blocker.unblock():
+        _publish()
+
+
+def _publish() -> None:
     for kind in kinds().values():
         publish(kind)
+
+
+@pytest.fixture
+def pop(db: None) -> Pop:
+    if not Offering.objects.exists():  # a test with real transactions emptied the tables
+        _publish()
     return Pop.objects.create(
         slug="fra1",
         name="Frankfurt",

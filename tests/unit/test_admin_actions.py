@@ -26,6 +26,12 @@ pytestmark = pytest.mark.django_db
 YES = {"_form_submitted": "True"}
 
 
+@pytest.fixture(autouse=True)
+def _nothing_on_sale(db: None) -> None:
+    """The world of these tests has an offering of its own."""
+    Offering.objects.all().delete()
+
+
 @pytest.fixture
 def filled() -> Tenant:
     tenant, segment = world.customer("acme", world.pop())

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from services.lifecycle import Health, OrderState, ServiceState
-from services.models import Deployment, ProductOrder, ServiceInstance
+from services.models import Deployment, Offering, ProductOrder, ServiceInstance
 from tenants.console import HIDDEN, Console, list_of, page_of
 from tenants.models import ApiToken, AuditEvent, Tenant, User
 from tests import world
@@ -31,6 +31,12 @@ IDS = [model._meta.label for model in MODELS]
 LIST_QUERIES = 14
 #: The same of one row's page, whose tables ask once each.
 ROW_QUERIES = 30
+
+
+@pytest.fixture(autouse=True)
+def _nothing_on_sale(db: None) -> None:
+    """The world of these tests has an offering of its own."""
+    Offering.objects.all().delete()
 
 
 @pytest.fixture

@@ -289,8 +289,8 @@ def test_suites_are_those_that_have_tests(tmp_path: Path) -> None:
     for name in ("unit", "system"):
         (tmp_path / "tests" / name / "test_it.py").touch()
     planned = suites.suites(tmp_path, "postgres://x")
-    assert [suite.title for suite in planned] == ["unit on SQLite", "unit on PostgreSQL", "system"]
-    assert planned[1].environment == {"DATABASE_URL": "postgres://x"}
+    assert [suite.title for suite in planned] == ["unit", "unit on SQLite", "unit on PostgreSQL", "system"]
+    assert planned[2].environment == {"DATABASE_URL": "postgres://x"}
 
 
 def test_tests_do_not_inherit_an_installations_settings(monkeypatch: pytest.MonkeyPatch) -> None:
