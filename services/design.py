@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
+from django.db.models import Q
 from pydantic import ValidationError
 
 from naas.core.errors import Invalid, Problem
@@ -36,7 +37,7 @@ def design(instance: ServiceInstance) -> Mapping[str, DesiredState]:
     kind = kinds()[instance.kind]
     spec = kind.spec.model_validate_json(json.dumps(reveal(revision.spec)))
     ports = placed_ports(instance, kind.ports(spec))
-    return {instance.pop_id: _state(instance, kind, spec, revision.size, ports)}
+    return {instance.pop_id: compose(instance, kind, spec, revision.size, ports)}
 
 
 def ports_of(instance: ServiceInstance, revision: Revision) -> tuple[PlacedPort, ...]:
@@ -50,10 +51,14 @@ def ports_of(instance: ServiceInstance, revision: Revision) -> tuple[PlacedPort,
 
 def placed_ports(instance: ServiceInstance, requests: Iterable[PortRequest]) -> tuple[PlacedPort, ...]:
     """Each port with the segment it means. Raises `Invalid` where there is no such segment at the PoP."""
-    rows = scope.of(instance.tenant).all(Segment).select_related("uni").prefetch_related("prefixes")
+    asked = tuple(requests)
+    names = [request.segment for request in asked]
+    rows = scope.of(instance.tenant).all(Segment).filter(Q(pk__in=names) | Q(name__in=names))
+    found = tuple(rows.select_related("uni").prefetch_related("prefixes"))
+    by_name = {segment.name: segment for segment in found} | {segment.pk: segment for segment in found}
     placed, problems = [], []
-    for request in requests:
-        segment = rows.filter(pk=request.segment).first() or rows.filter(name=request.segment).first()
+    for request in asked:
+        segment = by_name.get(request.segment)
         path = f"{request.path}.segment"
         if segment is None:
             problems.append(Problem(path, f"you have no segment {request.segment!r}"))
@@ -76,9 +81,10 @@ def parse(kind: Kind, document: object) -> Spec:
         raise Invalid(problems_of(error)) from None
 
 
-def _state(
+def compose(
     instance: ServiceInstance, kind: Kind, spec: Spec, size: OfferingSize, ports: tuple[PlacedPort, ...]
 ) -> DesiredState:
+    """What should stand for this spec on these ports. Raises `SpecError` when the kind cannot render it."""
     addresses = {port.request.name: held(instance, port) for port in ports}
     context = Context(
         instance=instance.pk,

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from naas.core.errors import Conflict, Invalid, NotFound, Problem
 from services.addresses import allocate
 from services.catalogue import size_on_sale
-from services.design import design, parse, placed_ports
+from services.design import compose, parse, placed_ports
 from services.kind import Kind, Spec, SpecError
 from services.lifecycle import OPEN, SERVICE, ServiceEvent, ServiceState, after
 from services.models import (
@@ -136,7 +136,7 @@ def _want(instance: ServiceInstance, kind: Kind, spec: Spec, size: OfferingSize,
         reason=reason,
     )
     _under_spec(lambda: allocate(instance, ports))
-    _under_spec(lambda: design(instance))
+    _under_spec(lambda: compose(instance, kind, spec, size, ports))
     return stored
 
 
