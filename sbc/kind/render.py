@@ -20,6 +20,9 @@ RUN = "/run/naas"
 STATE = "/var/lib/naas"
 FILES = "/etc/naas"
 
+#: For TLS 1.2: forward secrecy and authenticated encryption only. Those of TLS 1.3 are all of that kind.
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
 #: What the containers run. The default allocator of Kamailio is a debugging one and doubles the CPU.
 KAMAILIO = (
     *("kamailio", "-DD", "-E", "-x", "tlsf", "-X", "tlsf", "-m", "256", "-M", "8"),
@@ -54,6 +57,7 @@ class Engine:
     realm: str
     redis_password: str
     tls: bool = False
+    mutual_tls: bool = False
     workers: int = 4
     media_threads: int = 2
     most_calls: int = 1000
@@ -85,6 +89,10 @@ def kamailio(engine: Engine) -> str:
         call_fields=entries.CALL_FIELDS,
         route_fields=entries.ROUTE_FIELDS,
     )
+
+
+def tls(engine: Engine) -> str:
+    return _render("tls.cfg.j2", files=FILES, ciphers=CIPHERS, mutual=engine.mutual_tls)
 
 
 def rtpengine(engine: Engine) -> str:

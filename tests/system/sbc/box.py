@@ -88,8 +88,20 @@ class Box:
         (etc / "kamailio.cfg").write_text(render.kamailio(self.engine))
         (etc / "rtpengine.conf").write_text(render.rtpengine(self.engine))
         (etc / "redis.conf").write_text(render.redis(self.engine))
+        if self.engine.tls:
+            (etc / "tls.cfg").write_text(render.tls(self.engine))
+            self.issue("tls")
         if not (etc / "hide.key").exists():
             (etc / "hide.key").write_text(secrets.token_hex(32))
+
+    def issue(self, name: str) -> None:
+        """A certificate and its key, signed by themselves and trusted as a peer's."""
+        etc = self.dir / "etc"
+        crt, key = etc / f"{name}.crt", etc / f"{name}.key"
+        kind = ("-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+        run("openssl", "req", *kind, "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(crt))
+        with (etc / "peers.crt").open("a") as peers:
+            peers.write(crt.read_text())
 
     def start_redis(self) -> None:
         self._container("redis", "redis-server", "/etc/naas/redis.conf")

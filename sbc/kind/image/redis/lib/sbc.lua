@@ -301,6 +301,49 @@ local function media(_, arguments)
   }
 end
 
+-- The end of a call: its record is appended and what Kamailio had written of its dialog removed, both
+-- or neither, so that a call is either standing or recorded. Kamailio itself would remove it seconds later.
+local function ended(_, arguments)
+  local dialog, callid, record = arguments[1], arguments[2], arguments[3]
+  redis.call('SELECT', 0)
+  redis.call('XADD', 'sbc:cdrs', 'MAXLEN', '~', 1000000, '*', 'key', dialog .. '@' .. callid, 'record', record)
+  redis.call('SELECT', 1)
+  local row, vars, cid = 'dialog:entry::' .. dialog, 'dialog_vars:dialog::' .. dialog, 'dialog:cid::' .. callid
+  redis.call('DEL', row, vars, 'dialog_vars:entry::' .. dialog .. ':trunks')
+  redis.call('SREM', 'dialog_vars::index::dialog', vars)
+  redis.call('SREM', cid, row)
+  if redis.call('EXISTS', cid) == 0 then
+    redis.call('SREM', 'dialog::index::cid', cid)
+  end
+end
+
+redis.register_function('ended', ended)
+
+-- How many calls each trunk, and `*` in all, had when Kamailio last wrote its dialogs: name, number and so on.
+local function standing()
+  local counts, cursor = {}, '0'
+  redis.call('SELECT', 1)
+  repeat
+    local found = redis.call('SCAN', cursor, 'MATCH', 'dialog_vars:entry:*:trunks', 'COUNT', 1000)
+    cursor = found[1]
+    for _, key in ipairs(found[2]) do
+      local caller, callee = (redis.call('HGET', key, 'dialog_value') or ''):match('^(.-)/(.*)$')
+      for _, name in ipairs({'*', caller or '', callee or ''}) do
+        counts[name] = (counts[name] or 0) + 1
+      end
+    end
+  until cursor == '0'
+  local answer = {}
+  for name, number in pairs(counts) do
+    if name ~= '' then
+      answer[#answer + 1] = name
+      answer[#answer + 1] = tostring(number)
+    end
+  end
+  return answer
+end
+
+redis.register_function{function_name = 'standing', callback = standing, flags = {'no-writes'}}
 redis.register_function{function_name = 'media', callback = media, flags = {'no-writes'}}
 redis.register_function{function_name = 'decide', callback = decide, flags = {'no-writes'}}
 redis.register_function{
