@@ -21,7 +21,7 @@ from worker.healer import BUSY_PAUSE, PARKED_PAUSE, Healer
 from worker.host import Pop, storable
 from worker.keeper import Keeper
 from worker.outbox import Outbox, Steps
-from worker.report import Condition, Phase, Report, Status, StepReport, StepState
+from worker.report import Beat, Condition, Phase, Report, Status, StepReport, StepState
 from worker.runtime.base import ExecResult
 from worker.runtime.memory import MemoryRuntime
 from worker.seal import Identity, seal
@@ -50,6 +50,7 @@ class Heard(Outbox):
     def __init__(self, pop: Pop, *, broker: bool = True) -> None:
         super().__init__(pop, Celery("nowhere"))
         self.reports: list[Report] = []
+        self.beats: list[Beat] = []
         self.broker = broker
 
     def report(self, report: Report, *, patience: float = 0.0) -> bool:
@@ -57,6 +58,9 @@ class Heard(Outbox):
             self.reports.append(report)
             self._pop.store.mark_reported(report)
         return self.broker
+
+    def beat(self, beat: Beat) -> None:
+        self.beats.append(beat)
 
 
 class Bed:
