@@ -26,6 +26,7 @@ from worker.host import Pop
 from worker.keeper import Attempt, Keeper
 from worker.outbox import Outbox
 from worker.report import Beat, Phase
+from worker.store import Row
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Healer:
         self._outbox = outbox
         self._keeper = Keeper(pop, outbox)
         self._visits = Visits()
+        self._started = time.time()
         self._pauses: dict[str, float] = {}
         self._probed: dict[str, float] = {}
         self._strangers: frozenset[str] = frozenset()
@@ -149,11 +151,15 @@ class Healer:
         for row in rows:
             # What is on its way is looked at in every sweep: whoever worked on it may have died.
             unplanned = not self._visits.is_planned(row.instance) or row.phase is Phase.CONVERGING
-            if unplanned and (not row.is_settled or row.instance in present):
+            if unplanned and not self._is_fresh(row) and (not row.is_settled or row.instance in present):
                 self._visits.want(row.instance, now)
             if row.report is not None and not row.reported:
                 self._outbox.report(row.report, patience=0.0)
         self._note_strangers(present - {row.instance for row in rows})
+
+    def _is_fresh(self, row: Row) -> bool:
+        """Whether it was accepted since the last sweep: then a task is at it, and the next sweep is soon enough."""
+        return row.accepted > max(self._started, time.time() - self._pop.config.sweep_interval)
 
     def _note_strangers(self, strangers: frozenset[str]) -> None:
         for instance in sorted(strangers - self._strangers):

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds until the first message about the steps of a plan, and between two later ones at most: each pause is
 #: twice the one before, so that a person sees the first steps at once and a busy PoP says no more than is read.
-STEP_INTERVAL, LONGEST_STEP_INTERVAL = 0.2, 1.6
+STEP_INTERVAL, LONGEST_STEP_INTERVAL = 0.4, 1.6
 #: Seconds that the work waits for the broker to take a final report.
 PATIENCE = 1.0
 #: Messages that may wait for a broker that hangs; more are dropped.
