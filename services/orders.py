@@ -280,7 +280,8 @@ def _again(item: OrderItem) -> ItemRequest:
 def _arrive(instance: ServiceInstance) -> None:
     """The present generation stands: the service is what its revision says, and holds no address beyond it."""
     revision = Revision.unscoped.get(instance=instance, generation=instance.generation)
-    release_unused(instance, ports_of(instance, revision))
+    if revision.generation > 1:  # the first one took just what it uses
+        release_unused(instance, ports_of(instance, revision))
     if revision.worked_at is not None:
         return
     now = timezone.now()

@@ -16,7 +16,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pyroute2 import IPRoute
 from pyroute2.netlink import NLM_F_DUMP_INTR
@@ -53,6 +53,9 @@ _PASSING = {
     errno.ENETDOWN,
     errno.ESRCH,
 }
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,13 @@ class Net:
     # --- interfaces ---
 
     def links(self) -> Sequence[Link]:
+        return [_listed(entry) for entry in self._listing(listing.interfaces)]
+
+    def _listing(self, ask: Callable[[socket.socket], list[T]]) -> list[T]:
+        """The list, asked for again when something changed while the kernel gave it."""
         for _ in range(_TRIES):
             try:
-                return [_listed(entry) for entry in listing.interfaces(self._line)]
+                return ask(self._line)
             except listing.Torn:
                 continue
         raise TemporaryError("the kernel's network changes too fast to be listed", delay=1)
@@ -246,18 +253,17 @@ class Net:
 
     # --- shaping ---
 
-    def buckets(self, link: Link | None = None) -> dict[int, Bucket]:
-        """The token buckets of all interfaces, or of one, by interface index."""
-        queues = _dump(self._ip.get_qdiscs, **({} if link is None else {"index": link.index}))
+    def buckets(self) -> dict[int, Bucket]:
+        """The token buckets of all interfaces, by interface index."""
         return {
-            queue["index"]: _bucket_of(queue)
-            for queue in queues
-            if queue["parent"] == _ROOT_PARENT and queue.get("TCA_KIND") == "tbf"
+            queue.index: Bucket(queue.rate, queue.buffer, queue.limit)
+            for queue in self._listing(listing.token_buckets)
+            if queue.parent == _ROOT_PARENT
         }
 
     def limit(self, link: Link, wanted: Bucket | None) -> None:
         """Hold what leaves by this interface to the bucket; None lifts the limit."""
-        found = self.buckets(link).get(link.index)
+        found = self.buckets().get(link.index)
         if wanted is None:
             if found is not None:
                 with allowing(errno.ENOENT, errno.EINVAL):
@@ -340,11 +346,6 @@ def _address(message: Any) -> Address:
     value = ipaddress.ip_interface(f"{message.get('IFA_LOCAL') or message.get('IFA_ADDRESS')}/{message['prefixlen']}")
     lasting = bool((message.get("IFA_FLAGS") or message["flags"]) & _PERMANENT) and not value.is_link_local
     return Address(str(value), message.get("IFA_PROTO") == PROTOCOL, lasting)
-
-
-def _bucket_of(queue: Any) -> Bucket:
-    parameters = queue.get("TCA_OPTIONS").get("TCA_TBF_PARMS")
-    return Bucket(parameters["rate"], parameters["buffer"], parameters["limit"])
 
 
 def _split(cidr: str) -> dict[str, Any]:
