@@ -95,6 +95,9 @@ struct view {
 int view_open(struct view *view, str buf);
 void view_close(struct view *view);
 
+/* The first line with its end; blank lines may come before it. */
+str first_line(struct view *view);
+
 /* One replacement in a header; without a new text the old one stays. */
 struct change {
 	str was;
@@ -116,11 +119,12 @@ void put_list(struct text *to, struct view *view, hdr_types_t type);
 
 /* --- the two directions --- */
 
-/* Rewrites a received message into the form used inside. Returns the new length, 0 to leave
- * it as it is, -1 to drop it. */
+/* Rewrites a received message into the form used inside. Returns the new length, or -1 to drop
+ * it: because it is malformed, or belongs to nothing. */
 int hide_inward(str in, char *out, int size);
 
-/* Rewrites a message about to be sent into what its receiver may see. Same results. */
+/* Rewrites a message about to be sent into what its receiver may see. Returns its length, or -1
+ * to keep it back. */
 int hide_outward(str in, dest_info_t *dst, char *out, int size);
 
 #endif

@@ -4,7 +4,9 @@
  *   loadmodule "hide.so"
  *   modparam("hide", "key_file", "/etc/naas/hide.key")
  *
- * It must be the only module that rewrites messages there (no topoh, no topos).
+ * It must be loaded before every other module that looks at messages there: then it is the first to
+ * see what arrives, and what is malformed reaches none of them (dialog's CSeq tracking in 5.6.3 crashes
+ * on a reply without a mandatory header), and the last to see what leaves.
  * What cannot be rewritten is not let through.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -38,14 +40,12 @@ static int on_received(sr_event_param_t *evp)
 		return 0;
 	len = hide_inward(*buf, rewritten, BUF_SIZE - 1);
 	if(len < 0) {
-		LM_INFO("dropped a message that belongs to nothing sent from here\n");
-		buf->len = 0;
-		buf->s[0] = '\0';
-	} else if(len > 0) {
-		memcpy(buf->s, rewritten, len);
-		buf->len = len;
-		buf->s[len] = '\0';
+		LM_INFO("dropped a message that is malformed or belongs to nothing\n");
+		len = 0;
 	}
+	memcpy(buf->s, rewritten, len);
+	buf->len = len;
+	buf->s[len] = '\0';
 	return 0;
 }
 

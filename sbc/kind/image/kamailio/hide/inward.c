@@ -180,7 +180,7 @@ static int open_reply(struct view *view, struct opened *opened)
 
 static void put_first_line(struct text *to, struct view *view, struct opened *opened)
 {
-	str line = {view->msg.buf, view->msg.first_line.len};
+	str line = first_line(view);
 	str uri = view->msg.first_line.type == SIP_REQUEST ? view->msg.first_line.u.request.uri : (str){NULL, 0};
 
 	if(opened->uri.len == 0) {
@@ -293,13 +293,12 @@ int hide_inward(str in, char *out, int size)
 	struct view view;
 	struct opened opened = {.store = {store, 0, sizeof(store), 0}};
 	struct text to = {out, 0, size, 0};
-	int result = 0;
+	int result = view_open(&view, in);
 
-	if(view_open(&view, in) == 0) {
+	if(result == 0)
 		result = view.is_request ? open_request(&view, &opened) : open_reply(&view, &opened);
-		if(result == 0)
-			result = opened.store.full ? -1 : rewrite(&view, &opened, &to);
-	}
+	if(result == 0)
+		result = opened.store.full ? -1 : rewrite(&view, &opened, &to);
 	view_close(&view);
 	return result;
 }

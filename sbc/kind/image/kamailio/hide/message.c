@@ -57,6 +57,14 @@ void view_close(struct view *view)
 	free_sip_msg(&view->msg);
 }
 
+str first_line(struct view *view)
+{
+	struct msg_start *line = &view->msg.first_line;
+	char *start = line->type == SIP_REQUEST ? line->u.request.method.s : line->u.reply.version.s;
+
+	return (str){start, line->len};
+}
+
 void put_changed(struct text *to, hdr_field_t *hdr, struct change first, struct change second)
 {
 	struct change changes[2] = {first, second};

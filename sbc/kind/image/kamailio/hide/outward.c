@@ -500,7 +500,7 @@ static void put_first_line(struct text *to, struct view *view)
 	const struct phrase *phrase = phrases;
 
 	if(view->is_request) {
-		put(to, view->msg.buf, view->msg.first_line.len);
+		put_str(to, first_line(view));
 		return;
 	}
 	while(phrase->code != 0 && phrase->code != code)
