@@ -129,7 +129,7 @@ class Floor:
         """One copy: holder, wires, containers, and waiting until the first container is ready."""
         holder = self._create(f"{self._name}-{number}", self._template.holder)
         self._client.start(holder)
-        self._wire(number, self._client.inspect_container(holder)["State"]["Pid"])
+        self._wire(self._client.inspect_container(holder)["State"]["Pid"])
         started = [self._start_member(number, i, holder) for i in range(len(self._template.containers))]
         self._await_ready(started[0])
 
@@ -163,10 +163,11 @@ class Floor:
         self._client.start(created)
         return created
 
-    def _wire(self, number: int, pid: int) -> None:
+    def _wire(self, pid: int) -> None:
         outside = inside = ""
         for index, port in enumerate(self._template.ports):
-            near = f"w{number}p{index}"
+            # By the process: the kernel takes the wires of the copy before only some time after it.
+            near = f"w{pid}p{index}"
             outside += f"link add {near} mtu {port.mtu} type veth peer name {port.name} mtu {port.mtu} netns {pid}\n"
             outside += f"link set {near} master br{index} up\n"
             inside += "".join(_address_line(a, port.name) for a in port.addresses)
