@@ -34,7 +34,7 @@ run_programs=(
   redis-server:redis-server ip:iproute2 nft:nftables nsenter:util-linux sysctl:procps
   ping:iputils-ping curl:curl iperf3:iperf3
 )
-test_programs=(tcpdump:tcpdump git:git)
+test_programs=(tcpdump:tcpdump git:git sipp:sip-tester openssl:openssl)
 
 python_is_fit() { "$1" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
