@@ -16,6 +16,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}")
+#: The last byte of a UDP checksum may be a capital letter: methods are named, not guessed.
+_START = re.compile(
+    rb"SIP/2\.0 \d{3} |"
+    rb"(?:INVITE|ACK|BYE|CANCEL|OPTIONS|PRACK|UPDATE|INFO|REFER|REGISTER|NOTIFY|SUBSCRIBE|MESSAGE) sips?:"
+)
 _HEX = re.compile(rb"(?:[0-9A-Fa-f]{2}){4,}")
 
 
@@ -35,7 +40,7 @@ def messages(file: Path) -> list[bytes]:
     """SIP over UDP as captured: everything from the first line on."""
     found = []
     for frame in payloads(file):
-        start = re.search(rb"(SIP/2\.0 \d{3} |[A-Z]+ sips?:)", frame)
+        start = _START.search(frame)
         if start:
             found.append(frame[start.start() :])
     return found
