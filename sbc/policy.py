@@ -278,10 +278,8 @@ def in_turn(choices: Sequence[W], draw: int) -> list[W]:
         group = [choice for choice in left if choice.priority == left[0].priority]
         draw = draw * _ROOT % _PRIME
         point = draw % sum(choice.weight for choice in group)
-        for choice in group:
-            point -= choice.weight
-            if point < 0:
-                break
-        ordered.append(choice)
-        left.remove(choice)
+        picked = 0
+        while (point := point - group[picked].weight) >= 0:
+            picked += 1
+        ordered.append(left.pop(picked))  # by place: two choices may be alike
     return ordered

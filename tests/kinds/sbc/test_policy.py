@@ -202,7 +202,9 @@ CALLERS = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(world=worlds(), calls=st.lists(CALLERS, min_size=1, max_size=5))
 def test_the_engine_decides_as_the_policy_does(store: Any, world: Tables, calls: list[Call]) -> None:
     load(store, world)
