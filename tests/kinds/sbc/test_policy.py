@@ -202,6 +202,8 @@ CALLERS = st.builds(
 )
 
 
+# The same worlds at each run. Others, drawn at random, still show one disagreement, on how a number is written for a
+# trunk (0 against 90): it is known, and must go before the SBC is sold.
 @settings(
     max_examples=400, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
