@@ -1,7 +1,7 @@
 """The rows of the core: what is sold, where it can stand, what was ordered and what stands.
 
-Rows hold facts and constraints. They are written by the verbs (`services.catalogue`,
-`services.inventory`, `services.orders`, `services.reports`) and by nobody else.
+Rows hold facts and constraints. They are written by the verbs (`services.catalogue`, `services.orders`,
+`services.segments`, `services.reports` and their like) and by nobody else.
 """
 
 from services.models.catalogue import Offering, OfferingSize, Size
