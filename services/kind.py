@@ -7,6 +7,7 @@ and no environment, so the same values always render the same files.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,14 +78,36 @@ class Port:
 
 
 @dataclass(frozen=True)
+class IssuedCertificate:
+    """A certificate of the platform's own authority: chain, key and authority in PEM."""
+
+    chain: str
+    key: str = field(repr=False)
+    authority: str
+
+
+@dataclass(frozen=True)
 class Context:
-    """What a kind may know besides its spec. `cpu` in cores, `memory` in bytes."""
+    """What a kind may know besides its spec. `cpu` in cores, `memory` in bytes.
+
+    `seed` is a secret of this instance alone, the same for all its generations (32 bytes in hexadecimal): see
+    `secret`. `certificate` is the one that the platform issued, where the kind asked for it.
+    """
 
     instance: str
     name: str
     cpu: float
     memory: int
     ports: Mapping[str, Port]
+    seed: str = field(default="00" * 32, repr=False)
+    certificate: IssuedCertificate | None = None
+
+    def secret(self, purpose: str) -> str:
+        """A secret for one purpose (a password between two containers, a key), as 64 hexadecimal digits.
+
+        Derived from the seed, so that nothing else has to be kept (BLAKE2b, RFC 7693, keyed).
+        """
+        return hashlib.blake2b(purpose.encode(), key=bytes.fromhex(self.seed), digest_size=32).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -113,13 +136,18 @@ class Group:
     help: str = ""
 
 
+def _no_certificate(_spec: Any, _context: Context) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of network function, as listed in `settings.NAAS_KINDS`.
 
     `version` counts the changes of the spec's schema; `ports` names what a spec attaches to;
     `render` gives the VNFs (raises `SpecError`); `form` is layout only, types come from the
-    spec; `example` is a spec that renders in the context of `example_context`.
+    spec; `example` is a spec that renders in the context of `example_context`. `certificate` gives the
+    names (DNS or addresses) for which a spec wants a certificate issued, none when it brings its own or needs none.
     """
 
     name: str
@@ -133,3 +161,4 @@ class Kind:
     example: Mapping[str, Any]
     example_context: Context
     questions: Mapping[str, Question] = field(default_factory=dict)
+    certificate: Callable[[Any, Context], tuple[str, ...]] = _no_certificate

@@ -13,9 +13,13 @@ CORE_QUEUE = "core"
 
 RECONCILE = "pop.reconcile"
 ASK = "pop.ask"
+TABLES = "pop.tables"
+RECORDS_TAKEN = "pop.records_taken"
 REPORT = "core.report"
 BEAT = "core.beat"
 ANSWER = "core.answer"
+TABLES_AT = "core.tables_at"
+RECORDS = "core.records"
 
 #: Seconds a task may run before its process is killed.
 HARD_TIME_LIMIT = 300

@@ -150,10 +150,105 @@ class Answer:
         return _read(_ANSWER, document, "answer")
 
 
+@dataclass(frozen=True)
+class TableChange:
+    """Takes the tables of a VNF's database from revision `base` to `revision`: all of `commands` or none.
+
+    A command is a Redis command that writes ("HSET", "HDEL", "SADD", "SREM", "DEL") and its arguments. With `base`
+    None the commands are all there is: what was in the tables before is removed first.
+    """
+
+    instance: str
+    vnf: str
+    base: int | None
+    revision: int
+    commands: tuple[tuple[str, ...], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        document: dict[str, Any] = _TABLE_CHANGE.dump_python(self, mode="json")
+        return document
+
+    @classmethod
+    def from_json(cls, document: object) -> TableChange:
+        """Read what `to_json` wrote. Raises `PermanentError`."""
+        return _read(_TABLE_CHANGE, document, "change of tables")
+
+
+@dataclass(frozen=True)
+class TablesAt:
+    """The revision that the tables of a VNF's database have; 0 when they are empty. `at` in Unix seconds."""
+
+    pop: str
+    instance: str
+    vnf: str
+    revision: int
+    at: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        document: dict[str, Any] = _TABLES_AT.dump_python(self, mode="json")
+        return document
+
+    @classmethod
+    def from_json(cls, document: object) -> TablesAt:
+        """Read what `to_json` wrote. Raises `PermanentError`."""
+        return _read(_TABLES_AT, document, "revision of tables")
+
+
+@dataclass(frozen=True)
+class Record:
+    """Something that happened in a VNF, as it wrote it down. `id` is its place in the VNF's stream, `key` is its
+    alone for ever, by which a second copy is known; `body` is JSON whose form the kind knows."""
+
+    id: str
+    key: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """Some of a VNF's records, oldest first. They come again until the core answers with `RecordsTaken`."""
+
+    pop: str
+    instance: str
+    vnf: str
+    records: tuple[Record, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        document: dict[str, Any] = _RECORDS.dump_python(self, mode="json")
+        return document
+
+    @classmethod
+    def from_json(cls, document: object) -> Records:
+        """Read what `to_json` wrote. Raises `PermanentError`."""
+        return _read(_RECORDS, document, "records")
+
+
+@dataclass(frozen=True)
+class RecordsTaken:
+    """The core has all records of this VNF up to and with `upto`; the PoP may forget them."""
+
+    instance: str
+    vnf: str
+    upto: str
+
+    def to_json(self) -> dict[str, Any]:
+        document: dict[str, Any] = _RECORDS_TAKEN.dump_python(self, mode="json")
+        return document
+
+    @classmethod
+    def from_json(cls, document: object) -> RecordsTaken:
+        """Read what `to_json` wrote. Raises `PermanentError`."""
+        return _read(_RECORDS_TAKEN, document, "receipt of records")
+
+
 _REPORT = TypeAdapter(Report)
 _BEAT = TypeAdapter(Beat)
 _ASK = TypeAdapter(Ask)
 _ANSWER = TypeAdapter(Answer)
+_TABLE_CHANGE = TypeAdapter(TableChange)
+_TABLES_AT = TypeAdapter(TablesAt)
+_RECORDS = TypeAdapter(Records)
+_RECORDS_TAKEN = TypeAdapter(RecordsTaken)
 
 T = TypeVar("T")
 

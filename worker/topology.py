@@ -50,6 +50,17 @@ class ConfigFile:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """A directory of a VNF on the PoP's disk, which its containers find at `path` and share.
+
+    It stays as long as the VNF is wanted, whatever becomes of containers and namespace.
+    """
+
+    name: Name
+    path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9_.-]+)+$")]
+
+
+@dataclass(frozen=True)
 class Container:
     """One process tree of a VNF.
 
@@ -65,6 +76,7 @@ class Container:
     capabilities: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     tmpfs: tuple[str, ...] = ()
+    volumes: tuple[Volume, ...] = ()
     read_only: bool = True
     cpu: float = 1.0
     memory: int = 256 * 2**20
@@ -74,6 +86,8 @@ class Container:
         """Digest of what takes a new container when it changes."""
         covered = asdict(self)
         del covered["files"], covered["reload"]
+        if not self.volumes:
+            del covered["volumes"]  # so that a container from before there were volumes stays as it is
         if self.reload is None:
             covered["config"] = self.config
         return digest(covered)
@@ -96,7 +110,11 @@ class ProbeRole(StrEnum):
 
 @dataclass(frozen=True)
 class Exec:
-    """Runs `command` in `container`; `parser` names the function in `worker.probes` that reads its output."""
+    """Runs `command` in `container`; `parser` names the function in `worker.probes` that reads its output.
+
+    `every` is the least number of seconds between two runs once it held: a dear probe is asked seldom. 0 is
+    as often as the PoP asks.
+    """
 
     name: Name
     container: Name
@@ -104,6 +122,7 @@ class Exec:
     parser: str = "exit-status"
     role: ProbeRole = ProbeRole.HEALTH
     timeout: float = 5.0
+    every: float = 0.0
     type: Literal["exec"] = "exec"
 
 
@@ -137,6 +156,19 @@ Probe = Annotated[Exec | Tcp | Http, Field(discriminator="type")]
 
 
 @dataclass(frozen=True)
+class Database:
+    """The Redis of a VNF, by which what changes often gets in and what happened gets out, without a new generation.
+
+    It listens on the socket `socket` in the VNF's volume `volume`. Its database 0 takes table changes through the
+    function `change` and keeps records in the stream `records` (see `worker.tables`).
+    """
+
+    volume: Name
+    socket: FileName
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Vnf:
     """One network namespace and the containers that share it.
 
@@ -147,6 +179,7 @@ class Vnf:
     containers: tuple[Container, ...]
     sysctls: tuple[tuple[str, str], ...] = ()
     probes: tuple[Probe, ...] = ()
+    database: Database | None = None
 
     @cached_property
     def identity(self) -> str:
