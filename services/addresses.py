@@ -64,7 +64,7 @@ def held(instance: ServiceInstance, port: PlacedPort) -> tuple[str, ...]:
     if port.request.addresses:
         return port.request.addresses
     rows = Address.unscoped.filter(
-        instance=instance, port=port.request.name, segment=port.segment, automatic=True
+        instance=instance, port=port.request.key, segment=port.segment, automatic=True
     ).order_by("id")
     return tuple(str(row) for row in rows)
 
@@ -93,10 +93,10 @@ def _take_explicit(instance: ServiceInstance, port: PlacedPort) -> Iterator[Prob
                 "tenant": instance.tenant,
                 "prefix_length": network.prefixlen,
                 "instance": instance,
-                "port": port.request.name,
+                "port": port.request.key,
             },
         )
-        if (row.instance_id, row.port) != (instance.pk, port.request.name):
+        if (row.instance_id, row.port) != (instance.pk, port.request.key):
             yield Problem(path, f"{wanted.ip} is held by port {row.port} of {row.instance.name}; choose another")
 
 
@@ -124,6 +124,6 @@ def _take_automatic(instance: ServiceInstance, port: PlacedPort) -> Iterator[Pro
             value=free,
             prefix_length=network.prefixlen,
             instance=instance,
-            port=port.request.name,
+            port=port.request.key,
             automatic=True,
         )

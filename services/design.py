@@ -85,17 +85,17 @@ def compose(
     instance: ServiceInstance, kind: Kind, spec: Spec, size: OfferingSize, ports: tuple[PlacedPort, ...]
 ) -> DesiredState:
     """What should stand for this spec on these ports. Raises `SpecError` when the kind cannot render it."""
-    addresses = {port.request.name: held(instance, port) for port in ports}
+    addresses = {port.request.key: held(instance, port) for port in ports}
     context = Context(
         instance=instance.pk,
         name=instance.name,
         cpu=float(size.vcpu),
         memory=size.memory_mb * MIB,
         ports={
-            port.request.name: Port(
+            port.request.key: Port(
                 name=port.request.name,
                 segment=port.segment.pk,
-                addresses=addresses[port.request.name],
+                addresses=addresses[port.request.key],
                 mtu=port.segment.mtu,
             )
             for port in ports
@@ -110,11 +110,11 @@ def compose(
         vnfs=vnfs,
         wires=tuple(
             Wire(
-                vnf=vnfs[0].name,
+                vnf=port.request.vnf or vnfs[0].name,
                 port=port.request.name,
                 segment=port.segment.pk,
-                addresses=addresses[port.request.name],
-                mac=_mac(instance.pk, port.request.name),
+                addresses=addresses[port.request.key],
+                mac=_mac(instance.pk, port.request.key),
                 rate_in=rate,
                 rate_out=rate,
             )

@@ -58,13 +58,20 @@ class PortRequest:
 
     `segment` is the id or name of one of the tenant's segments. Without `addresses`
     (in CIDR notation) the platform takes one from each prefix of the segment.
-    `path` is where the spec says so, for error messages.
+    `path` is where the spec says so, for error messages. `vnf` names the VNF whose port it
+    is, None the first that the kind renders; two VNFs may have ports of one name.
     """
 
     name: str
     segment: str
     path: str
     addresses: tuple[str, ...] = ()
+    vnf: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells it from the instance's other ports: `lan`, or `probe:lan` of a VNF that is named."""
+        return self.name if self.vnf is None else f"{self.vnf}:{self.name}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class IssuedCertificate:
 
 @dataclass(frozen=True)
 class Context:
-    """What a kind may know besides its spec. `cpu` in cores, `memory` in bytes.
+    """What a kind may know besides its spec. `cpu` in cores, `memory` in bytes, `ports` by `PortRequest.key`.
 
     `seed` is a secret of this instance alone, the same for all its generations (32 bytes in hexadecimal): see
     `secret`. `certificate` is the one that the platform issued, where the kind asked for it.

@@ -76,13 +76,13 @@ class Revision(TenantOwned):
 
 
 class Address(TenantOwned):
-    """An address held by a port of an instance. `automatic` ones were chosen by the platform."""
+    """An address held by a port of an instance, by its `PortRequest.key`. The platform chose the `automatic` ones."""
 
     segment = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="addresses")
     value = models.GenericIPAddressField()
     prefix_length = models.PositiveSmallIntegerField()
     instance = models.ForeignKey(ServiceInstance, on_delete=models.CASCADE, related_name="addresses")
-    port = models.CharField(max_length=15)
+    port = models.CharField(max_length=48)
     automatic = models.BooleanField(default=False)
 
     class Meta(TenantOwned.Meta):
