@@ -208,6 +208,16 @@ class Findings:
     def add(self, path: Iterable[str | int], message: str) -> None:
         self._found.append((tuple(path), message))
 
+    def add_repeats(self, path: Iterable[str | int], values: Iterable[object], *field: str) -> None:
+        """Adds a finding for each value of the list at `path` that an earlier one equals."""
+        to = tuple(path)
+        first: dict[object, int] = {}
+        for position, value in enumerate(values):
+            if value in first:
+                self.add((*to, position, *field), f"is the same as in {to[-1]}[{first[value]}]")
+            else:
+                first[value] = position
+
     def raise_if_any(self, model: str, value: Any = None) -> None:
         """Raises the findings as one `ValidationError`, which pydantic takes up with its paths."""
         if not self._found:

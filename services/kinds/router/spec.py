@@ -184,9 +184,9 @@ class Bgp(Spec):
     @model_validator(mode="after")
     def parts_agree(self) -> Self:
         findings = Findings()
-        _refuse_repeats(findings, ("networks",), self.networks)
-        _refuse_repeats(findings, ("redistribute",), self.redistribute)
-        _refuse_repeats(findings, ("neighbours",), [n.address for n in self.neighbours], "address")
+        findings.add_repeats(("networks",), self.networks)
+        findings.add_repeats(("redistribute",), self.redistribute)
+        findings.add_repeats(("neighbours",), [n.address for n in self.neighbours], "address")
         for position, neighbour in enumerate(self.neighbours):
             if neighbour.ebgp_multihop and neighbour.remote_asn == self.asn:
                 findings.add(("neighbours", position, "ebgp_multihop"), "is for neighbours of another AS")
@@ -225,7 +225,7 @@ class Nat(Spec):
     def rules_do_not_collide(self) -> Self:
         findings = Findings()
         forwards = [(f.in_port, f.protocol, f.port) for f in self.port_forwards]
-        _refuse_repeats(findings, ("port_forwards",), forwards, "port")
+        findings.add_repeats(("port_forwards",), forwards, "port")
         seen: set[tuple[str, str]] = set()
         for position, rule in enumerate(self.source):
             for source in rule.source or ("0.0.0.0/0",):
@@ -248,10 +248,10 @@ class RouterSpec(Spec):
     @model_validator(mode="after")
     def parts_agree(self) -> Self:
         findings = Findings()
-        _refuse_repeats(findings, ("ports",), [port.name for port in self.ports], "name")
+        findings.add_repeats(("ports",), [port.name for port in self.ports], "name")
         self._refuse_unknown_ports(findings)
         ways = [(r.destination, r.via or r.port or "blackhole") for r in self.static_routes]
-        _refuse_repeats(findings, ("static_routes",), ways, "destination")
+        findings.add_repeats(("static_routes",), ways, "destination")
         self._refuse_half_a_blackhole(findings)
         self._refuse_forwarding_own_protocols(findings)
         findings.raise_if_any("RouterSpec")
@@ -299,13 +299,3 @@ def _version(text: str) -> int:
 
 def _shown(characters: Iterable[str]) -> str:
     return ", ".join("space" if c == " " else c if c.isprintable() else f"U+{ord(c):04X}" for c in sorted(characters))
-
-
-def _refuse_repeats(findings: Findings, path: tuple[str | int, ...], values: Iterable[object], *field: str) -> None:
-    """Adds a finding for each value that an earlier one equals."""
-    first: dict[object, int] = {}
-    for position, value in enumerate(values):
-        if value in first:
-            findings.add((*path, position, *field), f"is the same as in {path[-1]}[{first[value]}]")
-        else:
-            first[value] = position
