@@ -93,5 +93,5 @@ def _container_effect(
             return partial(runtime.configure, instance, name, container)
         case StopContainer(vnf=name, container=gone):
             return partial(runtime.stop, instance, name, gone)
-        case RemoveVnf(vnf=name):
-            return partial(runtime.remove_vnf, instance, name)
+        case RemoveVnf(vnf=name, comes_back=comes_back):
+            return partial(runtime.remove_vnf, instance, name, keep_volumes=comes_back)

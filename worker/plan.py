@@ -119,8 +119,11 @@ class StopContainer:
 
 @dataclass(frozen=True)
 class RemoveVnf:
+    """Remove the VNF. Its volumes stay when it is about to be made again (`comes_back`)."""
+
     vnf: str
     reason: str
+    comes_back: bool = False
     action = "remove VNF"
 
     @property
@@ -220,6 +223,8 @@ def _needs_namespace(vnf: Vnf, live: LiveVnf | None) -> str | None:
     """Why the VNF's namespace must be made, None when it stands."""
     if live is None:
         return f"VNF {vnf.name} does not exist"
+    if not live.identity:
+        return f"the holder of VNF {vnf.name} does not exist"
     if live.identity != vnf.identity:
         return f"the system settings of VNF {vnf.name} changed"
     if not live.namespace:
@@ -261,7 +266,7 @@ def _remove_vnfs(desired: DesiredState, observed: ObservedState, remade: dict[st
         if vnf is None:
             yield RemoveVnf(live.name, f"VNF {live.name} is not wanted any more")
         elif _is_replaced(vnf, live):
-            yield RemoveVnf(live.name, remade[live.name])
+            yield RemoveVnf(live.name, remade[live.name], comes_back=True)
 
 
 def _add_segments(desired: DesiredState, observed: ObservedState) -> Iterator[AddSegment]:

@@ -17,7 +17,7 @@ from typing import Protocol
 from worker.runtime.base import Runtime
 from worker.runtime.docker import DockerRuntime
 from worker.runtime.memory import MemoryRuntime
-from worker.topology import fabric_port
+from worker.topology import Volume, fabric_port
 from worker.wiring.base import Wiring
 from worker.wiring.memory import MemoryWiring
 from worker.wiring.netlink import NetlinkWiring
@@ -58,6 +58,8 @@ class RuntimeBed(Protocol):
     def lose_holder(self, instance: str, vnf: str) -> None: ...
     def restart_holder(self, instance: str, vnf: str) -> None: ...
     def files(self, instance: str, vnf: str, container: str) -> dict[str, str]: ...
+    def put(self, instance: str, vnf: str, container: str, volume: Volume, name: str, text: str) -> None: ...
+    def contents(self, instance: str, vnf: str, container: str, volume: Volume) -> dict[str, str]: ...
 
 
 class MemoryRuntimeBed:
@@ -67,6 +69,12 @@ class MemoryRuntimeBed:
         self.lose_holder = self.runtime.lose_holder
         self.restart_holder = self.runtime.restart_holder
         self.files = self.runtime.files
+
+    def put(self, instance, vnf, container, volume, name, text):
+        self.runtime.contents(instance, vnf, volume.name)[name] = text
+
+    def contents(self, instance, vnf, container, volume):
+        return dict(self.runtime.contents(instance, vnf, volume.name))
 
     def _answer(self, instance, vnf, container, command):
         """The few commands the contract suite runs."""
@@ -110,9 +118,19 @@ class DockerRuntimeBed:
         run("docker", "restart", "-t", "0", id)
 
     def files(self, instance: str, vnf: str, container: str) -> dict[str, str]:
+        return self._contents(instance, vnf, container, "/etc/naas")
+
+    def put(self, instance: str, vnf: str, container: str, volume: Volume, name: str, text: str) -> None:
         (id,) = self.ids(instance, vnf, container)
-        names = run("docker", "exec", id, "ls", "-A", "/etc/naas").split()
-        return {name: run("docker", "exec", id, "cat", f"/etc/naas/{name}") for name in names}
+        run("docker", "exec", id, "sh", "-c", f"printf '%s' '{text}' > {volume.path}/{name}")
+
+    def contents(self, instance: str, vnf: str, container: str, volume: Volume) -> dict[str, str]:
+        return self._contents(instance, vnf, container, volume.path)
+
+    def _contents(self, instance: str, vnf: str, container: str, folder: str) -> dict[str, str]:
+        (id,) = self.ids(instance, vnf, container)
+        names = run("docker", "exec", id, "ls", "-A", folder).split()
+        return {name: run("docker", "exec", id, "cat", f"{folder}/{name}") for name in names}
 
     def clean(self) -> None:
         if left := self.ids():

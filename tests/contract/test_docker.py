@@ -18,7 +18,7 @@ import pytest
 from tests.contract.beds import DOCKER_SOCKET, IMAGE, docker_bed, require_docker, run, unique
 from worker.errors import PermanentError, TemporaryError
 from worker.runtime.docker import MOST_OUTPUT, DockerRuntime
-from worker.topology import ConfigFile, Container, Vnf
+from worker.topology import ConfigFile, Container, Vnf, Volume
 from worker.wiring import namespace
 
 pytestmark = pytest.mark.system
@@ -175,6 +175,46 @@ class TestFiles:
         assert started.runtime.instances() == {"svc"}
         started.runtime.remove_vnf("svc", "edge")
         assert started.runtime.instances() == frozenset()
+
+
+class TestVolumes:
+    SHARED = Volume("shared", "/run/naas")
+
+    @pytest.fixture
+    def volume(self, docker):
+        docker.runtime.add_vnf("svc", EDGE)
+        docker.runtime.start("svc", "edge", replace(MAIN, capabilities=(), volumes=(self.SHARED,)))
+        return docker.runtime.volume("svc", "edge", "shared")
+
+    def test_the_way_to_a_volume_is_closed_to_everybody_else_on_the_host(self, docker, volume):
+        ours = volume.parents[: volume.parents.index(docker.state / "vnfs") + 1]
+        assert {path.stat().st_mode & 0o777 for path in ours} == {0o700}
+
+    def test_a_daemon_writes_there_as_root_without_capabilities_and_as_anybody_else(self, docker, volume):
+        assert sh(docker, "echo of root > /run/naas/root").status == 0
+        (id,) = docker.ids("svc", "edge", "main")
+        run("docker", "exec", "-u", "1000:1000", id, "sh", "-c", "echo of another > /run/naas/other")
+        assert {path.name: path.stat().st_uid for path in volume.iterdir()} == {"root": 0, "other": 1000}
+
+    def test_a_daemon_does_not_remove_what_is_anothers(self, docker, volume):
+        sh(docker, "echo of root > /run/naas/root")
+        (id,) = docker.ids("svc", "edge", "main")
+        run("docker", "exec", "-u", "1000:1000", id, "rm", "-f", "/run/naas/root", check=False)
+        assert (volume / "root").exists()
+
+    def test_what_a_volume_points_to_stays_when_it_goes(self, docker, volume, tmp_path):
+        (tmp_path / "precious").touch()
+        (volume / "link").symlink_to(tmp_path)
+        docker.runtime.remove_vnf("svc", "edge")
+        assert not volume.exists()
+        assert (tmp_path / "precious").exists()
+
+    def test_a_volume_survives_an_engine_that_forgot_its_containers(self, docker, volume):
+        (volume / "kept").touch()
+        run("docker", "rm", "-f", *docker.ids())
+        docker.runtime.add_vnf("svc", EDGE)
+        docker.runtime.start("svc", "edge", replace(MAIN, volumes=(self.SHARED,)))
+        assert sh(docker, "ls /run/naas").output == "kept\n"
 
 
 class TestExec:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.beds import IMAGE
 from worker.errors import PermanentError, TemporaryError
-from worker.topology import ConfigFile, Container, Vnf
+from worker.topology import ConfigFile, Container, Vnf, Volume
 
 MAIN = Container(
     "main",
@@ -20,6 +20,8 @@ MAIN = Container(
 )
 SIDE = Container("side", IMAGE, ("sleep", "600"), memory=64 * 2**20)
 EDGE = Vnf("edge", (MAIN, SIDE), sysctls=(("net.ipv4.ip_forward", "1"),))
+STATE = Volume("state", "/var/lib/naas")
+KEEPER = replace(MAIN, volumes=(STATE, Volume("run", "/run/naas")))
 
 
 @pytest.fixture
@@ -209,3 +211,63 @@ class TestRuntime:
     def test_what_ends_is_told(self, runtime_bed, started):
         runtime_bed.kill("svc", "edge", "main")
         assert next(iter(started.events(since=0))) == "svc"
+
+
+@pytest.fixture
+def filled(runtime_bed):
+    """A VNF whose container wrote something into its volume."""
+    runtime_bed.runtime.add_vnf("svc", EDGE)
+    runtime_bed.runtime.start("svc", "edge", KEEPER)
+    runtime_bed.put("svc", "edge", "main", STATE, "log", "written")
+    return runtime_bed
+
+
+class TestVolumes:
+    def test_a_volume_is_somewhere_once_a_container_with_it_was_started(self, runtime):
+        runtime.add_vnf("svc", EDGE)
+        with pytest.raises(TemporaryError, match="state"):
+            runtime.volume("svc", "edge", "state")
+        runtime.start("svc", "edge", KEEPER)
+        assert runtime.volume("svc", "edge", "state") != runtime.volume("svc", "edge", "run")
+
+    def test_containers_of_a_vnf_share_a_volume_each_at_its_path(self, filled):
+        elsewhere = Volume("state", "/mnt/of-main")
+        filled.runtime.start("svc", "edge", replace(SIDE, volumes=(elsewhere,)))
+        assert filled.contents("svc", "edge", "side", elsewhere) == {"log": "written"}
+        filled.put("svc", "edge", "side", elsewhere, "more", "of the side")
+        assert filled.contents("svc", "edge", "main", STATE) == {"log": "written", "more": "of the side"}
+
+    def test_a_volume_outlives_its_container(self, filled):
+        filled.kill("svc", "edge", "main")
+        filled.runtime.start("svc", "edge", KEEPER)
+        assert filled.contents("svc", "edge", "main", STATE) == {"log": "written"}
+        filled.runtime.stop("svc", "edge", "main")
+        filled.runtime.start("svc", "edge", replace(KEEPER, command=("sleep", "601")))
+        assert filled.contents("svc", "edge", "main", STATE) == {"log": "written"}
+
+    def test_a_volume_outlives_its_namespace_when_the_vnf_comes_back(self, filled):
+        filled.runtime.remove_vnf("svc", "edge", keep_volumes=True)
+        (left,) = filled.runtime.list("svc")
+        assert (left.name, left.namespace, left.containers) == ("edge", 0, ())
+        filled.runtime.add_vnf("svc", EDGE)
+        filled.runtime.start("svc", "edge", KEEPER)
+        assert filled.contents("svc", "edge", "main", STATE) == {"log": "written"}
+
+    @pytest.mark.parametrize("kept_before", [False, True])
+    def test_nothing_of_a_volume_is_left_when_the_vnf_goes(self, filled, kept_before):
+        if kept_before:
+            filled.runtime.remove_vnf("svc", "edge", keep_volumes=True)
+        for _ in range(2):
+            filled.runtime.remove_vnf("svc", "edge")
+            assert filled.runtime.instances() == frozenset()
+            with pytest.raises(TemporaryError):
+                filled.runtime.volume("svc", "edge", "state")
+
+    def test_a_vnf_without_volumes_leaves_nothing_to_come_back_to(self, started):
+        started.remove_vnf("svc", "edge", keep_volumes=True)
+        assert started.instances() == frozenset()
+
+    def test_vnfs_do_not_share_volumes(self, filled):
+        filled.runtime.add_vnf("svc", Vnf("other", ()))
+        filled.runtime.start("svc", "other", KEEPER)
+        assert filled.contents("svc", "other", "main", STATE) == {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 
@@ -184,6 +184,19 @@ def test_a_dead_holder_takes_its_wires_and_containers_along() -> None:
 def test_a_vnf_with_other_system_settings_is_made_again() -> None:
     desired = replace(WANTED, vnfs=(replace(EDGE, sysctls=()),))
     assert kinds(plan(desired, STANDING)) == [Unplug, RemoveVnf, AddVnf, Plug, StartContainer, StartContainer]
+
+
+def test_a_vnf_keeps_its_volumes_as_long_as_it_is_wanted() -> None:
+    remade = plan(replace(WANTED, vnfs=(replace(EDGE, sysctls=()),)), STANDING)
+    (forgotten,) = (replace(vnf, identity="", namespace=0, containers=()) for vnf in STANDING.vnfs)
+    found_again = plan(WANTED, replace(STANDING, vnfs=(forgotten,), wires=()))
+    removed = plan(GONE, STANDING)
+    told = [step.comes_back for found in (remade, found_again, removed) for step in found.steps if is_removal(step)]
+    assert told == [True, True, False]
+
+
+def is_removal(step: Step) -> TypeGuard[RemoveVnf]:
+    return isinstance(step, RemoveVnf)
 
 
 def test_another_mtu_is_brought_to_the_segment_and_to_its_wires() -> None:

@@ -9,6 +9,7 @@ engine are translated: `TemporaryError` when waiting may help (engine restarting
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from worker.topology import Container, LiveVnf, Vnf
@@ -33,7 +34,7 @@ class Runtime(Protocol):
         """Make the VNF's network namespace (its holder container) with its sysctls."""
 
     def start(self, instance: str, vnf: str, container: Container) -> None:
-        """Write the files, create the container in the VNF's namespace, start it, note the digest of the files.
+        """Write the files, make the volumes, create the container in the VNF's namespace, start it, note the digest.
 
         A stopped container of the same identity in the same namespace is started again.
         """
@@ -47,11 +48,14 @@ class Runtime(Protocol):
     def stop(self, instance: str, vnf: str, container: str) -> None:
         """Remove the container and its files, running or not."""
 
-    def remove_vnf(self, instance: str, vnf: str) -> None:
-        """Remove the VNF's containers, its holder and its files."""
+    def remove_vnf(self, instance: str, vnf: str, *, keep_volumes: bool = False) -> None:
+        """Remove the VNF's containers, its holder, its files and, unless it comes back, its volumes."""
 
     def netns(self, instance: str, vnf: str) -> str:
         """Path by which the VNF's network namespace can be entered. Raises `TemporaryError` without a holder."""
+
+    def volume(self, instance: str, vnf: str, name: str) -> Path:
+        """The directory of a volume on this host. Raises `TemporaryError` until a container that has it was started."""
 
     def exec(self, instance: str, vnf: str, container: str, command: tuple[str, ...], *, timeout: float) -> ExecResult:
         """Run `command` (no shell) in a running container.

@@ -136,21 +136,22 @@ class DockerRuntime:
         with _translated(f"make the namespace of {vnf.name}"):
             self._ensure(self._name(instance, vnf.name), options, network="none")
 
-    def remove_vnf(self, instance: str, vnf: str) -> None:
-        """Remove the VNF's containers, its holder and its files."""
+    def remove_vnf(self, instance: str, vnf: str, *, keep_volumes: bool = False) -> None:
+        """Remove the VNF's containers, its holder, its files and, unless it comes back, its volumes."""
         with _translated(f"remove {vnf}"):
             for found in sorted(self._find(instance, vnf), key=lambda found: found.is_holder):
                 self._remove(found.id)
-        self._files.remove(instance, vnf)
+        self._files.remove_vnf(instance, vnf, keep_volumes=keep_volumes)
 
     # --- containers ---
 
     def start(self, instance: str, vnf: str, container: Container) -> None:
-        """Write the files, create the container in the VNF's namespace, start it, note the digest of the files.
+        """Write the files, make the volumes, create the container in the VNF's namespace, start it, note the digest.
 
         A stopped container of the same identity in the same namespace is started again.
         """
         self._files.write(instance, vnf, container)
+        self._files.make_volumes(instance, vnf, container.volumes)
         with _translated(f"start {vnf}/{container.name}"):
             holder = self._inspect(self._name(instance, vnf))
             if holder is None or not holder.pid:
@@ -177,6 +178,13 @@ class DockerRuntime:
             for found in self._find(instance, vnf, container):
                 self._remove(found.id)
         self._files.remove(instance, vnf, container)
+
+    def volume(self, instance: str, vnf: str, name: str) -> Path:
+        """The directory of a volume on this host. Raises `TemporaryError` until a container that has it was started."""
+        folder = self._files.volume(instance, vnf, name)
+        if not folder.is_dir():
+            raise TemporaryError(f"{vnf} has no volume {name} yet", delay=1)
+        return folder
 
     def exec(self, instance: str, vnf: str, container: str, command: tuple[str, ...], *, timeout: float) -> ExecResult:
         """Run `command` (no shell) in a running container.
@@ -209,6 +217,7 @@ class DockerRuntime:
     def _options(self, instance: str, vnf: str, container: Container, network: str) -> dict[str, Any]:
         """What Docker is told, everything but the name."""
         files = self._files.folder(instance, vnf, container.name)
+        volumes = [f"{self._files.volume(instance, vnf, each.name)}:{each.path}:rw" for each in container.volumes]
         return {
             "image": container.image,
             "command": list(container.command) or None,
@@ -220,7 +229,7 @@ class DockerRuntime:
                 devices=list(container.devices),
                 tmpfs=dict(_mount(path) for path in container.tmpfs),
                 read_only=container.read_only,
-                binds={str(files): {"bind": MOUNT, "mode": "ro"}},
+                binds=[f"{files}:{MOUNT}:ro", *volumes],
                 init=True,
                 nano_cpus=round(container.cpu * 1e9),
                 mem_limit=container.memory,

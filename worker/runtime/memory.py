@@ -11,6 +11,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from worker.errors import PermanentError, TemporaryError
 from worker.runtime.base import ExecResult
@@ -46,6 +47,7 @@ class MemoryRuntime:
         self._images = images
         self._answers = answers
         self._vnfs: dict[tuple[str, str], _Namespace] = {}
+        self._volumes: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
         self._inodes = itertools.count(4026540000)
         self._faults: dict[int, Exception] = {}
         self._ended: list[tuple[float, str]] = []
@@ -79,13 +81,20 @@ class MemoryRuntime:
         """What the container finds at `/etc/naas`, by name."""
         return dict(self._vnfs[instance, vnf].members[container].files)
 
+    def contents(self, instance: str, vnf: str, volume: str) -> dict[str, str]:
+        """What is in a volume, by name; to be changed as the containers would."""
+        return self._volumes[instance, vnf][volume]
+
     # --- the protocol ---
 
     def instances(self) -> frozenset[str]:
-        return frozenset(instance for instance, _ in self._vnfs)
+        return frozenset(instance for instance, _ in (*self._vnfs, *self._volumes))
 
     def list(self, instance: str) -> tuple[LiveVnf, ...]:
-        mine = sorted((name, vnf) for (owner, name), vnf in self._vnfs.items() if owner == instance)
+        """A VNF of which only volumes are left has no identity and no namespace."""
+        nothing = _Namespace("", 0)
+        names = sorted({name for owner, name in (*self._vnfs, *self._volumes) if owner == instance})
+        mine = [(name, self._vnfs.get((instance, name), nothing)) for name in names]
         return tuple(LiveVnf(name, vnf.identity, vnf.namespace, _live(vnf)) for name, vnf in mine)
 
     def add_vnf(self, instance: str, vnf: Vnf) -> None:
@@ -107,6 +116,8 @@ class MemoryRuntime:
         if member is None or (member.identity, member.namespace) != (container.identity, home.namespace):
             member = home.members[container.name] = _Member(container.identity, home.namespace, running=False)
         ran_already, member.running = member.running, True
+        for volume in container.volumes:
+            self._volumes.setdefault((instance, vnf), {}).setdefault(volume.name, {})
         self._write(member, container)
         if ran_already and member.applied != container.config:
             self._reload(instance, vnf, container)
@@ -124,15 +135,22 @@ class MemoryRuntime:
         if (home := self._vnfs.get((instance, vnf))) is not None:
             home.members.pop(container, None)
 
-    def remove_vnf(self, instance: str, vnf: str) -> None:
+    def remove_vnf(self, instance: str, vnf: str, *, keep_volumes: bool = False) -> None:
         self._called("remove_vnf", instance, vnf)
         self._vnfs.pop((instance, vnf), None)
+        if not keep_volumes:
+            self._volumes.pop((instance, vnf), None)
 
     def netns(self, instance: str, vnf: str) -> str:
         home = self._vnfs.get((instance, vnf))
         if home is None or not home.namespace:
             raise TemporaryError(f"the network namespace of {vnf} is gone", delay=1)
         return f"memory:{home.namespace}"
+
+    def volume(self, instance: str, vnf: str, name: str) -> Path:
+        if name not in self._volumes.get((instance, vnf), {}):
+            raise TemporaryError(f"{vnf} has no volume {name} yet", delay=1)
+        return Path("/memory", instance, vnf, name)
 
     def exec(
         self,
