@@ -70,7 +70,7 @@ NAAS_ENCRYPTION_KEYS = tuple(
 #: The core's signing and sealing keys (`worker.seal`).
 NAAS_CORE_IDENTITY_FILE = Path(env.str("NAAS_CORE_IDENTITY_FILE", default=str(NAAS_VAR / "core-identity.json")))
 #: Modules of the kinds on sale; each exposes KIND.
-NAAS_KINDS = ("services.kinds.router",)
+NAAS_KINDS = ("services.kinds.router", "sbc.kind")
 #: Called with a tenant: what of the quota is in use. See `tenants.verbs.quotas.Usage`.
 NAAS_QUOTA_USAGE: str | None = "services.limits.usage"
 

@@ -79,7 +79,7 @@ def release_unused(instance: ServiceInstance, ports: Iterable[PlacedPort]) -> No
 
 def _take_explicit(instance: ServiceInstance, port: PlacedPort) -> Iterator[Problem]:
     for index, text in enumerate(port.request.addresses):
-        path = f"{port.request.path}.addresses[{index}]"
+        path = f"{port.request.path}.{port.request.field}[{index}]"
         wanted = ip_interface(text)
         network = next((n for n in networks(port.segment) if wanted.ip in n), None)
         if network is None or network.prefixlen != wanted.network.prefixlen:

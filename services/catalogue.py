@@ -24,11 +24,20 @@ class Tariff:
     hourly: Decimal
 
 
-#: Half a core is enough for zebra and bgpd with some thousand routes; a full table takes about 1 GiB.
-OPENING_TARIFFS = {
+#: What a kind costs that has no tariffs of its own. Half a core is enough for zebra and bgpd with some thousand
+#: routes; a full table takes about 1 GiB.
+USUAL_TARIFFS = {
     Size.S: Tariff(Decimal("0.5"), 256, 1_000, Decimal("0"), Decimal("29"), Decimal("0.0500")),
     Size.M: Tariff(Decimal("1"), 512, 2_500, Decimal("0"), Decimal("59"), Decimal("0.1000")),
     Size.L: Tariff(Decimal("2"), 2048, 10_000, Decimal("0"), Decimal("149"), Decimal("0.2500")),
+}
+#: An SBC carries 500 calls with their media on a core, and takes about 1 MiB for each.
+OPENING_TARIFFS = {
+    "sbc": {
+        Size.S: Tariff(Decimal("1"), 1024, 1_000, Decimal("0"), Decimal("79"), Decimal("0.1300")),
+        Size.M: Tariff(Decimal("2"), 2048, 2_500, Decimal("0"), Decimal("149"), Decimal("0.2500")),
+        Size.L: Tariff(Decimal("4"), 4096, 10_000, Decimal("0"), Decimal("279"), Decimal("0.4700")),
+    },
 }
 
 
@@ -72,7 +81,7 @@ def _take_over_prices(offering: Offering) -> None:
             monthly_price=tariff.monthly,
             hourly_price=tariff.hourly,
         )
-        for size, tariff in OPENING_TARIFFS.items()
+        for size, tariff in OPENING_TARIFFS.get(offering.kind, USUAL_TARIFFS).items()
     )
 
 

@@ -20,7 +20,7 @@ from services.registry import kinds
 from services.secrets import reveal
 from tenants import scope
 from worker import topology
-from worker.topology import DesiredState, Nic, Wire, digest
+from worker.topology import DesiredState, Nic, Route, Wire, digest
 
 MIB = 2**20
 MBIT = 1_000_000
@@ -115,6 +115,7 @@ def compose(
                 segment=port.segment.pk,
                 addresses=addresses[port.request.key],
                 mac=_mac(instance.pk, port.request.key),
+                routes=tuple(Route(destination, via) for destination, via in port.request.routes),
                 rate_in=rate,
                 rate_out=rate,
             )

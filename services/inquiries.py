@@ -35,6 +35,7 @@ def ask(*, actor: Actor, instance: ServiceInstance, question: str, arguments: Ma
     if instance.state != ServiceState.ACTIVE:
         raise Conflict(f"{instance.name} is {instance.state}; only an active service answers")
     asked = known[question]
+    actor.require(Role.OPERATOR if asked.changes else Role.VIEWER)
     try:
         values = asked.arguments.model_validate_json(json.dumps(arguments))
     except ValidationError as error:

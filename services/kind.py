@@ -59,7 +59,8 @@ class PortRequest:
     `segment` is the id or name of one of the tenant's segments. Without `addresses`
     (in CIDR notation) the platform takes one from each prefix of the segment.
     `path` is where the spec says so, for error messages. `vnf` names the VNF whose port it
-    is, None the first that the kind renders; two VNFs may have ports of one name.
+    is, None the first that the kind renders; two VNFs may have ports of one name. `field` is
+    where below `path` its addresses are. `routes` are prefixes, each with its next hop.
     """
 
     name: str
@@ -67,6 +68,8 @@ class PortRequest:
     path: str
     addresses: tuple[str, ...] = ()
     vnf: str | None = None
+    field: str = "addresses"
+    routes: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> str:
@@ -123,6 +126,7 @@ class Question:
 
     `command` turns validated arguments into an argument list; no shell is ever involved,
     and an argument that reaches it has passed the types of `arguments`. `timeout` in seconds.
+    One that `changes` something takes the role that writing takes.
     """
 
     name: str
@@ -132,6 +136,7 @@ class Question:
     container: str
     command: Callable[[Any], tuple[str, ...]]
     timeout: float = 10.0
+    changes: bool = False
 
 
 @dataclass(frozen=True)

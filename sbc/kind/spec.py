@@ -12,8 +12,23 @@ from pydantic import Field, model_validator
 
 from sbc.kind.certificate import Certificates, PrivateKey, belong_together
 from sbc.kind.fields import Calls, Country, Host, Rate
-from services.fields import Findings, HostCidr, Many, PortName, Reference
+from services.fields import Address, Findings, HostCidr, Many, PortName, Reference, UnicastPrefix
 from services.kind import Spec
+
+
+class Way(Spec):
+    """The way to what is not on the segment itself."""
+
+    destination: UnicastPrefix = Field(description="0.0.0.0/0 or ::/0 is everything else")
+    via: Address = Field(description="Next hop, on the segment")
+
+    @model_validator(mode="after")
+    def is_of_one_family(self) -> Self:
+        findings = Findings()
+        if (":" in self.via) != (":" in self.destination):
+            findings.add(("via",), "is not of the destination's address family")
+        findings.raise_if_any("Way")
+        return self
 
 
 class SbcPort(Spec):
@@ -23,6 +38,10 @@ class SbcPort(Spec):
     segment: Reference = Field(description="Id or name of the segment")
     addresses: Many[HostCidr] = Field(
         (), max_length=8, description="Without any, the platform takes one from each prefix of the segment"
+    )
+    routes: Many[Way] = Field((), max_length=64)
+    probe_addresses: Many[HostCidr] = Field(
+        (), max_length=8, description="Of the telephone that makes test calls on this side; without any, as above"
     )
 
 
@@ -74,8 +93,6 @@ class TestCall(Spec):
     from_side: PortName | None = Field(None, description="Without one: the first port")
     to_side: PortName | None = Field(None, description="Without one: the second port, or the only one")
     every: int = Field(600, ge=60, le=86_400, description="Seconds")
-    from_addresses: Many[HostCidr] = Field((), max_length=8, description="Without any, the platform takes some")
-    to_addresses: Many[HostCidr] = Field((), max_length=8, description="Without any, the platform takes some")
 
 
 class SbcSpec(Spec):
@@ -98,6 +115,7 @@ class SbcSpec(Spec):
     def parts_agree(self) -> Self:
         findings = Findings()
         findings.add_repeats(("ports",), [port.name for port in self.ports], "name")
+        self._refuse_ways_by_two_sides(findings)
         sides = {port.name for port in self.ports}
         for name in ("from_side", "to_side"):
             side = getattr(self.test_call, name)
@@ -105,6 +123,15 @@ class SbcSpec(Spec):
                 findings.add(("test_call", name), f"there is no port {side}")
         findings.raise_if_any("SbcSpec")
         return self
+
+    def _refuse_ways_by_two_sides(self, findings: Findings) -> None:
+        taken: dict[str, str] = {}
+        for position, port in enumerate(self.ports):
+            for index, way in enumerate(port.routes):
+                if way.destination in taken:
+                    path = ("ports", position, "routes", index, "destination")
+                    findings.add(path, f"port {taken[way.destination]} leads there already")
+                taken.setdefault(way.destination, port.name)
 
     @property
     def test_sides(self) -> tuple[str, str]:

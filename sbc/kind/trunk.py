@@ -176,6 +176,8 @@ class TrunkSpec(Spec):
         method = self.authentication.method
         if method != "digest" and not self.sources and not any(is_address(a.host) for a in self.addresses):
             findings.add(("sources",), "say where its calls come from: none of its addresses is an IP address")
+        if method == "digest" and self.sources:
+            findings.add(("sources",), "have no effect: with digest calls come from anywhere, with a password")
         if method == "register" and not (self.authentication.registrar or self.domain or self.addresses):
             findings.add(("authentication", "registrar"), "is needed: there is no domain and no address")
 

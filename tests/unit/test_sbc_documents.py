@@ -24,6 +24,7 @@ GOOD: dict[type[BaseModel], dict[str, Any]] = {
     EmergencySpec: EMERGENCY,
 }
 PASSWORD = "long enough it is"
+DEFAULT = {"destination": "0.0.0.0/0", "via": "10.11.0.254"}
 
 #: What is set where, and the path at which it is refused.
 REFUSED: list[tuple[type[BaseModel], str, str, object, str]] = [
@@ -33,6 +34,11 @@ REFUSED: list[tuple[type[BaseModel], str, str, object, str]] = [
     (SbcSpec, "ports.1", "name", "inside", "ports[1].name"),
     (SbcSpec, "ports.0", "name", "in side", "ports[0].name"),
     (SbcSpec, "ports.0", "addresses", ["10.11.0.1"], "ports[0].addresses[0]"),
+    (SbcSpec, "ports.0", "routes", [{"destination": "::/0", "via": "10.11.0.254"}], "ports[0].routes[0].via"),
+    (SbcSpec, "ports.0", "routes", [{"destination": "10.0.0.1/8", "via": "1.1.1.1"}], "ports[0].routes[0].destination"),
+    (SbcSpec, "ports.0", "routes", [DEFAULT, DEFAULT], "ports[0].routes[1].destination"),
+    (SbcSpec, "ports.1", "routes", [DEFAULT, DEFAULT], "ports[1].routes[1].destination"),
+    (SbcSpec, "ports.0", "probe_addresses", ["10.11.0.0/24"], "ports[0].probe_addresses[0]"),
     (SbcSpec, "", "realm", 'a"b', "realm"),
     (SbcSpec, "", "realm", "$fU", "realm"),
     (SbcSpec, "", "realm", "10.1", "realm"),
@@ -76,6 +82,7 @@ REFUSED: list[tuple[type[BaseModel], str, str, object, str]] = [
     (TrunkSpec, "", "sources", ["198.51.100.1/24"], "sources[0]"),
     (TrunkSpec, "", "sources", ["198.51.100.1"], "sources[0]"),
     (TrunkSpec, "", "sources", ["198.51.100.0/24", "198.51.100.0/24"], "sources[1]"),
+    (TrunkSpec, "authentication", "method", "digest", "sources"),
     (TrunkSpec, "authentication", "method", "none", "authentication.method"),
     (TrunkSpec, "authentication", "user", ..., "authentication.user"),
     (TrunkSpec, "authentication", "password", ..., "authentication.password"),
@@ -195,6 +202,11 @@ def test_hosts_are_kept_as_daemons_write_them() -> None:
         json.dumps(changed(TRUNK, "", "addresses", [{"host": "2001:DB8::0:1"}, {"host": "SIP.Example.net"}]))
     )
     assert [address.host for address in trunk.addresses] == ["2001:db8::1", "sip.example.net"]
+
+
+def test_two_sides_do_not_lead_to_the_same_place() -> None:
+    ports = [port | {"routes": [DEFAULT]} for port in SBC["ports"]]
+    assert paths(SbcSpec, SBC | {"ports": ports}) == {"ports[1].routes[0].destination"}
 
 
 def test_a_certificate_comes_with_its_own_key() -> None:

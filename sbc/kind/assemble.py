@@ -1,0 +1,190 @@
+"""Puts an SBC together: one VNF of three containers, and beside it the probe that proves with a call that it works.
+
+Pure. What a daemon's file says is decided in `render`; here stands which container gets which file,
+how much of the size each may take, and by what the PoP knows that all of it works.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from naas.core.errors import Problem
+from sbc.kind import render
+from sbc.kind.compile import hosts
+from sbc.kind.spec import SbcSpec
+from services.kind import Context, SpecError
+from worker.topology import ConfigFile, Container, Database, Exec, ProbeRole, Vnf, Volume
+
+VNF = "sbc"
+PROBE = "probe"
+KAMAILIO, RTPENGINE, REDIS = "kamailio", "rtpengine", "redis"
+IMAGES = {name: f"naas/sbc-{name}:1" for name in (KAMAILIO, RTPENGINE, REDIS, PROBE)}
+PROGRAMS = "/usr/lib/naas"
+
+#: What one core carries: calls with their media, and new ones in a second.
+CALLS_PER_CORE = 500
+CALLS_PER_SECOND_AND_CORE = 100
+
+#: Limits, not reservations: signalling and media are seldom at their peak together.
+CPU = {KAMAILIO: 0.6, RTPENGINE: 0.6, REDIS: 0.3, PROBE: 0.25}
+#: Parts of the size's memory.
+MEMORY = {KAMAILIO: 0.45, RTPENGINE: 0.2, REDIS: 0.25, PROBE: 0.1}
+#: What of its container's memory Redis may fill with data; the rest is for rewriting its file.
+REDIS_DATA = 0.5
+
+TMPFS = ("/tmp:size=16m,mode=1777",)  # noqa: S108 - a mount of the container
+
+SYSCTLS = (
+    ("net.ipv4.conf.all.accept_redirects", "0"),
+    ("net.ipv4.conf.all.accept_source_route", "0"),
+    # An address answers on its own side only.
+    ("net.ipv4.conf.all.arp_announce", "2"),
+    ("net.ipv4.conf.all.arp_ignore", "1"),
+    ("net.ipv4.conf.all.rp_filter", "1"),
+    ("net.ipv4.conf.all.send_redirects", "0"),
+    ("net.ipv4.conf.default.accept_redirects", "0"),
+    ("net.ipv4.conf.default.rp_filter", "1"),
+    ("net.ipv4.conf.default.send_redirects", "0"),
+    # Sides are joined by calls, never by routing.
+    ("net.ipv4.ip_forward", "0"),
+    ("net.ipv6.conf.all.accept_ra", "0"),
+    ("net.ipv6.conf.all.accept_redirects", "0"),
+    ("net.ipv6.conf.all.disable_ipv6", "0"),
+    ("net.ipv6.conf.all.forwarding", "0"),
+    ("net.ipv6.conf.default.accept_ra", "0"),
+    ("net.ipv6.conf.default.accept_redirects", "0"),
+    ("net.ipv6.conf.default.disable_ipv6", "0"),
+)
+
+#: Seconds that a test call may take, and the start of what it needs.
+TEST_CALL = 40.0
+
+
+def assemble(spec: SbcSpec, context: Context) -> tuple[Vnf, Vnf]:
+    """The SBC and its probe. Raises `SpecError` for what does not fit the size, the addresses or the certificate."""
+    if found := tuple(problems(spec, context)):
+        raise SpecError(*found)
+    return _sbc(spec, context), _probe(spec, context)
+
+
+def problems(spec: SbcSpec, context: Context) -> Iterator[Problem]:
+    """Everything that keeps `spec` from being put together in this context."""
+    for name, per_core in (("most_calls", CALLS_PER_CORE), ("most_calls_per_second", CALLS_PER_SECOND_AND_CORE)):
+        most = int(context.cpu * per_core)
+        if getattr(spec, name) > most:
+            yield Problem(name, f"this size carries {most}; order a larger one for more")
+    for position, port in enumerate(spec.ports):
+        if not hosts(context, port.name):
+            yield Problem(f"ports[{position}].addresses", "the segment has no prefix to take an address from: give one")
+    if spec.tls and spec.tls.certificate is None and context.certificate is None:
+        yield Problem("tls.certificate", "the platform has issued none: give one")
+
+
+def certificate_names(spec: SbcSpec, context: Context) -> tuple[str, ...]:
+    """For which names the platform is to issue a certificate; none when the customer brings one or wants no TLS."""
+    if spec.tls is None or spec.tls.certificate is not None:
+        return ()
+    addresses = (host for port in spec.ports for host in hosts(context, port.name))
+    return tuple(dict.fromkeys([*([spec.realm] if spec.realm else []), *addresses]))
+
+
+# --- the SBC --------------------------------------------------------------------------
+
+
+def _sbc(spec: SbcSpec, context: Context) -> Vnf:
+    engine = _engine(spec, context)
+    containers = (
+        _container(REDIS, context, render.REDIS, ConfigFile("redis.conf", render.redis(engine))),
+        _container(RTPENGINE, context, render.RTPENGINE, ConfigFile("rtpengine.conf", render.rtpengine(engine))),
+        _container(KAMAILIO, context, render.KAMAILIO, *_kamailio_files(spec, context, engine)),
+    )
+    probes = (
+        Exec("ready", KAMAILIO, (f"{PROGRAMS}/ready",), role=ProbeRole.READINESS),
+        Exec("health", KAMAILIO, (f"{PROGRAMS}/health",), parser="conditions"),
+    )
+    return Vnf(VNF, containers, SYSCTLS, probes, Database("run", "redis.sock", engine.redis_password))
+
+
+def _engine(spec: SbcSpec, context: Context) -> render.Engine:
+    return render.Engine(
+        sides=tuple(render.Side(port.name, hosts(context, port.name)) for port in spec.ports),
+        realm=spec.realm or context.instance,
+        redis_password=context.secret("redis"),
+        tls=spec.tls is not None,
+        mutual_tls=spec.tls is not None and spec.tls.clients == "required",
+        workers=2 + 2 * math.ceil(context.cpu),
+        media_threads=max(1, math.ceil(context.cpu * CPU[RTPENGINE])),
+        most_calls=spec.most_calls,
+        longest_call=spec.longest_call,
+        longest_message=spec.longest_message,
+        media_timeout=spec.media_timeout,
+        redis_memory=int(context.memory * MEMORY[REDIS] * REDIS_DATA),
+    )
+
+
+def _kamailio_files(spec: SbcSpec, context: Context, engine: render.Engine) -> Iterator[ConfigFile]:
+    yield ConfigFile("kamailio.cfg", render.kamailio(engine))
+    yield ConfigFile("hide.key", context.secret("hide"))
+    if spec.tls:
+        chain, key = own_certificate(spec, context)
+        yield ConfigFile("tls.cfg", render.tls(engine))
+        yield ConfigFile("tls.crt", chain)
+        yield ConfigFile("tls.key", key)
+        yield ConfigFile("peers.crt", spec.tls.authorities or _authority(context) or chain)
+
+
+def own_certificate(spec: SbcSpec, context: Context) -> tuple[str, str]:
+    """Chain and key that the SBC shows: the customer's, or those that the platform issued."""
+    if spec.tls and spec.tls.certificate and spec.tls.key:
+        return spec.tls.certificate, spec.tls.key.get_secret_value()
+    assert context.certificate is not None, "problems() was asked"
+    return context.certificate.chain, context.certificate.key
+
+
+def _authority(context: Context) -> str:
+    return context.certificate.authority if context.certificate else ""
+
+
+def _container(name: str, context: Context, command: tuple[str, ...], *files: ConfigFile) -> Container:
+    return Container(
+        name=name,
+        image=IMAGES[name],
+        command=command,
+        files=files,
+        reload=(f"{PROGRAMS}/reload",) if name == KAMAILIO else None,
+        tmpfs=TMPFS,
+        volumes=(Volume("run", render.RUN), Volume("state", render.STATE)),
+        cpu=context.cpu * CPU[name],
+        memory=int(context.memory * MEMORY[name]),
+    )
+
+
+# --- the probe ------------------------------------------------------------------------
+
+
+def _probe(spec: SbcSpec, context: Context) -> Vnf:
+    """The telephone with an address on either side. Its first call is what the service waits for."""
+    container = Container(
+        name=PROBE,
+        image=IMAGES[PROBE],
+        tmpfs=TMPFS,
+        cpu=CPU[PROBE],
+        memory=int(context.memory * MEMORY[PROBE]),
+    )
+    call = Exec(
+        "test-call",
+        PROBE,
+        test_call(spec, context),
+        parser="conditions",
+        role=ProbeRole.READINESS,
+        timeout=TEST_CALL,
+        every=float(spec.test_call.every),
+    )
+    return Vnf(PROBE, (container,), SYSCTLS, (call,))
+
+
+def test_call(spec: SbcSpec, context: Context) -> tuple[str, ...]:
+    """The command that places a call from the probe's address on one side to its echo on the other."""
+    caller, echo = (hosts(context, f"{PROBE}:{side}")[0] for side in spec.test_sides)
+    return (f"{PROGRAMS}/test-call", "--from", caller, "--to", echo)

@@ -1,0 +1,69 @@
+"""What a customer may ask a running SBC, and what may be done to its calls and bans.
+
+Each is a program of the image with an argument list; there is no shell. No argument can begin with `-` or
+hold a space, so none can turn into another option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from sbc.kind.assemble import KAMAILIO, PROBE, PROGRAMS, TEST_CALL, VNF
+from services.fields import Address
+from services.kind import Question, Spec
+
+#: What identifies a standing call, as `calls` prints it.
+CallId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,127}$")]
+
+
+class Nothing(Spec):
+    """No arguments."""
+
+
+class OfCall(Spec):
+    id: CallId
+
+
+class OfSource(Spec):
+    address: Address
+
+
+class HowToCall(Spec):
+    transport: Literal["udp", "tcp", "tls"] = "udp"
+    srtp: bool = False
+
+
+def _program(name: str) -> Callable[[Any], tuple[str, ...]]:
+    return lambda _asked: (f"{PROGRAMS}/{name}",)
+
+
+def _end_call(asked: OfCall) -> tuple[str, ...]:
+    return (f"{PROGRAMS}/end-call", asked.id)
+
+
+def _lift(asked: OfSource) -> tuple[str, ...]:
+    return (f"{PROGRAMS}/lift", asked.address)
+
+
+def _test_call(asked: HowToCall) -> tuple[str, ...]:
+    return (f"{PROGRAMS}/test-call", "--transport", asked.transport, *(["--srtp"] if asked.srtp else []))
+
+
+def _of_kamailio(name: str, title: str, arguments: type[BaseModel], command: Any, **more: Any) -> Question:
+    return Question(name, title, arguments, VNF, KAMAILIO, command, **more)
+
+
+QUESTIONS = {
+    question.name: question
+    for question in (
+        _of_kamailio("calls", "Calls that stand", Nothing, _program("calls")),
+        _of_kamailio("end-call", "End a call", OfCall, _end_call, changes=True),
+        _of_kamailio("bans", "Sources that are not heard", Nothing, _program("bans")),
+        _of_kamailio("lift", "Hear a banned source again", OfSource, _lift, changes=True),
+        _of_kamailio("trunks", "Registration and reachability of the trunks", Nothing, _program("trunks")),
+        Question("test-call", "Make a test call", HowToCall, PROBE, PROBE, _test_call, TEST_CALL, changes=True),
+    )
+}
