@@ -12,9 +12,9 @@ from kombu.exceptions import OperationalError
 from services.design import design
 from services.keys import core_identity
 from services.models import Deployment, Pop
-from worker.broker import ASK, CORE_QUEUE, RECONCILE, pop_queue
+from worker.broker import ASK, CORE_QUEUE, RECONCILE, RECORDS_TAKEN, TABLES, pop_queue
 from worker.errors import PermanentError
-from worker.report import Ask
+from worker.report import Ask, RecordsTaken, TableChange
 from worker.seal import PublicIdentity, seal
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,16 @@ def send_desired(deployment: Deployment) -> None:
 def send_ask(pop: Pop, ask: Ask) -> None:
     """Put a question to a PoP. Raises `NotEnrolled`."""
     _send(pop, ASK, ask.to_json(), instance=ask.instance)
+
+
+def send_tables(pop: Pop, change: TableChange) -> None:
+    """Tell a PoP what changes in the tables of a VNF. Raises `NotEnrolled`."""
+    _send(pop, TABLES, change.to_json(), instance=change.instance)
+
+
+def send_records_taken(pop: Pop, taken: RecordsTaken) -> None:
+    """Tell a PoP which records of a VNF are safe here. Raises `NotEnrolled`."""
+    _send(pop, RECORDS_TAKEN, taken.to_json(), instance=taken.instance)
 
 
 def _send(pop: Pop, task: str, payload: dict[str, Any], *, instance: str, generation: int = 0) -> None:

@@ -8,12 +8,11 @@ from typing import Any
 from celery import shared_task
 
 from services import inquiries, orders, reports
-from services.keys import core_identity
-from services.models import Deployment, Pop
+from services.envelopes import opened
+from services.models import Deployment
 from services.sweep import sweep as look
 from worker.broker import ANSWER, BEAT, REPORT
 from worker.report import Answer, Beat, Report
-from worker.seal import Envelope, Forged, PublicIdentity, unseal
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ def send_deployment(deployment_id: str) -> None:
 
 @shared_task(name=REPORT)
 def report(document: dict[str, Any]) -> None:
-    pop, payload = _open(document, REPORT)
+    pop, payload = opened(document, REPORT)
     found = Report.from_json(payload)
     if found.pop == pop:
         reports.take(found)
@@ -45,7 +44,7 @@ def report(document: dict[str, Any]) -> None:
 
 @shared_task(name=BEAT)
 def beat(document: dict[str, Any]) -> None:
-    pop, payload = _open(document, BEAT)
+    pop, payload = opened(document, BEAT)
     found = Beat.from_json(payload)
     if found.pop == pop:
         reports.beat(found)
@@ -53,16 +52,5 @@ def beat(document: dict[str, Any]) -> None:
 
 @shared_task(name=ANSWER)
 def answer(document: dict[str, Any]) -> None:
-    pop, payload = _open(document, ANSWER)
+    pop, payload = opened(document, ANSWER)
     inquiries.take(Answer.from_json(payload), pop=pop)
-
-
-def _open(document: object, subject: str) -> tuple[str, dict[str, Any]]:
-    """The slug of the PoP that signed the envelope, and what is in it. Raises `Forged`."""
-    envelope = Envelope.from_json(document)
-    slug = envelope.sender.removeprefix("pop.")
-    pop = Pop.objects.filter(slug=slug, public_identity__isnull=False).first()
-    if pop is None:
-        raise Forged(f"there is no enrolled PoP {slug}")
-    sender = PublicIdentity.from_json(pop.public_identity)
-    return slug, unseal(envelope, receiver=core_identity(), sender=sender, subject=subject)
