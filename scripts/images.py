@@ -40,16 +40,21 @@ LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/s
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
+#: The Python of Debian 12, which the images have.
+IMAGE_PYTHON = "3.11"
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """An image and the folder it is built from."""
+    """An image and the folder it is built from. `wheel` is a Python package that it needs under `wheels/` there."""
 
     tag: str
     folder: Path
+    wheel: str = ""
 
 
 def recipes(repo: Path) -> tuple[Recipe, ...]:
-    """Every image of the platform, the holder first.
+    """Every image of the platform, the holder first and the SBC's probe last.
 
     `image/Dockerfile` of a kind is `naas/<kind>:1`, `image/<part>/Dockerfile` is `naas/<kind>-<part>:1`.
     """
@@ -61,6 +66,7 @@ def recipes(repo: Path) -> tuple[Recipe, ...]:
             for kind, folder in kinds
             for file in sorted((folder / "image").glob("**/Dockerfile"))
         ),
+        Recipe("naas/sbc-probe:1", repo / "sbc/probe", wheel="pjsua2-python"),
     )
 
 
@@ -79,6 +85,10 @@ def build_all(place: Place, step: Step) -> None:
     base, remark = ensure_base(place, step)
     base_id = _inspect(base, "{{.Id}}")
     listed = recipes(place.repo)
+    for recipe in listed:
+        if recipe.wheel:
+            step.progress(f"{recipe.tag} {recipe.wheel}")
+            fetch_wheel(place, recipe)
     with ThreadPoolExecutor(BUILDS_AT_A_TIME) as builders:
         done = builders.map(lambda recipe: build(recipe, base, base_id, step), listed)
         built = [recipe.tag for recipe, new in zip(listed, done, strict=True) if new]
@@ -105,6 +115,34 @@ def build_command(recipe: Recipe, base: str, digest: str) -> tuple[str, ...]:
     proxies = (word for name in PROXY_VARIABLES if name in os.environ for word in ("--build-arg", name))
     options = ("--network", "host", "--build-arg", f"BASE={base}", "--label", f"{RECIPE_LABEL}={digest}")
     return ("docker", "build", *options, *proxies, "--tag", recipe.tag, str(recipe.folder))
+
+
+def fetch_wheel(place: Place, recipe: Recipe) -> None:
+    """Have the pinned version of the recipe's wheel, and no other, in its folder.
+
+    Only this machine's own pip knows where packages come from; a build need not.
+    """
+    wheels = recipe.folder / "wheels"
+    pins = place.repo / "constraints.txt"
+    wanted = wheel_prefix(recipe.wheel, pins.read_text())
+    for file in wheels.glob("*.whl"):
+        if file.name.startswith(wanted):
+            return
+        file.unlink()
+    options = ("--quiet", "--no-deps", "--only-binary=:all:", "--python-version", IMAGE_PYTHON)
+    commands.run(
+        *(place.python, "-m", "pip", "download", *options),
+        *("--constraint", pins, "--dest", wheels, recipe.wheel),
+    )
+
+
+def wheel_prefix(package: str, pins: str) -> str:
+    """How the file of a pinned package's wheel begins. Raises `SetupError`."""
+    for line in pins.splitlines():
+        name, _, version = line.partition("==")
+        if name == package:
+            return f"{package.replace('-', '_')}-{version}-"
+    raise SetupError(f"constraints.txt does not pin {package}: run `make pins`")
 
 
 def remove_leftovers() -> None:

@@ -39,11 +39,14 @@ class Srtp(StrEnum):
 
 @dataclass(frozen=True)
 class Credentials:
-    """For TLS: PEM files with the own certificate and key, and with the authorities that peers are verified by."""
+    """For TLS: PEM files with the own certificate and key, which an echo needs, and with whom peers are verified by.
 
-    certificate: str = "/etc/naas/tls.crt"
-    key: str = "/etc/naas/tls.key"
-    authorities: str = "/etc/naas/authorities.crt"
+    Without `authorities` peers are not verified. A few of them at most: with a whole system's list the library stalls.
+    """
+
+    certificate: str = ""
+    key: str = ""
+    authorities: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a test call proves, without a telephone: the E-model, the tone, and the verdict on what was observed."""
+"""Test calls without a telephone: the E-model, the tone, the verdict on what was observed, and how one is ordered."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sbc.probe import emodel, tone
-from sbc.probe.call import MESSAGE, Line, Observed, Received, Srtp, Transport, Wanted, judge
+from sbc.probe import arguments, emodel, tone
+from sbc.probe.call import MESSAGE, Credentials, Line, Observed, Received, Srtp, Transport, Wanted, judge
 
 WANTED = Wanted(
     caller=Line("10.0.0.9", Transport.TLS, Srtp.REQUIRED),
@@ -188,3 +188,47 @@ def test_packets_that_came_too_late_count_as_lost():
 
 def test_a_message_fits_what_the_pop_keeps():
     assert len(judge(WANTED, observed(trouble="x" * 1000)).message) == MESSAGE
+
+
+# --- the arguments of the program ---
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        WANTED,
+        dataclasses.replace(WANTED, echo=None, host="2001:db8::1", caller=Line("2001:db8::9", port=5070)),
+        dataclasses.replace(
+            WANTED,
+            echo=Line("198.51.100.9", Transport.TCP, Srtp.OPTIONAL, 5060),
+            tone=6.5,
+            digits="*0#",
+            codecs=("PCMU",),
+            answer=1.5,
+            within=30.0,
+            least_mos=4.0,
+            credentials=Credentials("/etc/naas/tls.crt", "/etc/naas/tls.key", "/etc/naas/peers.crt"),
+        ),
+    ],
+)
+def test_a_call_ordered_as_a_command_is_understood_as_it_was_meant(wanted: Wanted) -> None:
+    program, *rest = arguments.command(wanted, arguments.Report.CONDITION, "acceptance")
+    assert program == "/usr/lib/naas/test-call"
+    assert arguments.parse(rest) == (wanted, arguments.Report.CONDITION, "acceptance")
+
+
+def test_a_person_says_only_what_is_not_usual() -> None:
+    caller = ("--caller", "10.0.0.9", "--caller-transport", "tls")
+    wanted, report, _ = arguments.parse(
+        ["--sbc", "10.0.0.1", "--number", "+999", *caller, "--echo", "198.51.100.9"],
+    )
+    assert (wanted.port, wanted.caller.port) == (5061, 0)
+    assert wanted.echo == Line("198.51.100.9", port=5060)
+    assert report is arguments.Report.FULL
+
+
+@pytest.mark.parametrize("address", ["sbc.example", "10.0.0", "10.0.0.1; rm -rf /"])
+def test_the_sbc_is_named_by_address(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        arguments.parse(["--sbc", address, "--number", "+999", "--caller", "10.0.0.9"])
+    assert "argument --sbc: invalid" in capsys.readouterr().err

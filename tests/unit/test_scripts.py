@@ -195,6 +195,7 @@ def test_every_folder_with_a_dockerfile_is_an_image(tmp_path: Path) -> None:
         "naas/vpn:1": tmp_path / "services/kinds/vpn/image",
         "naas/sbc-media:1": tmp_path / "sbc/kind/image/media",
         "naas/sbc-redis:1": tmp_path / "sbc/kind/image/redis",
+        "naas/sbc-probe:1": tmp_path / "sbc/probe",
     }
 
 
@@ -207,6 +208,27 @@ def test_an_image_is_built_again_when_its_folder_or_its_base_changes(tmp_path: P
     executable = images.recipe_digest(tmp_path, "sha256:base")
     (tmp_path / "run").write_text("two")
     assert len({before, executable, images.recipe_digest(tmp_path, "sha256:base")}) == 3
+
+
+def test_an_image_gets_the_pinned_version_of_its_wheel() -> None:
+    pinned = (REPOSITORY / "constraints.txt").read_text()
+    assert images.wheel_prefix("pjsua2-python", "a==1\npjsua2-python==2.15.1\n") == "pjsua2_python-2.15.1-"
+    assert all(images.wheel_prefix(recipe.wheel, pinned) for recipe in images.recipes(REPOSITORY) if recipe.wheel)
+    with pytest.raises(SetupError, match="does not pin a: run `make pins`"):
+        images.wheel_prefix("a", "ab==1\n")
+
+
+def test_a_wheel_that_is_there_is_not_fetched_again_and_an_older_one_goes(place: Place) -> None:
+    recipe = images.Recipe("naas/x:1", place.repo / "x", wheel="a-b")
+    wheels = recipe.folder / "wheels"
+    wheels.mkdir(parents=True)
+    (place.repo / "constraints.txt").write_text("a-b==2\n")
+    (wheels / "a_b-2-py3-none-any.whl").touch()
+    images.fetch_wheel(place, recipe)
+    (place.repo / "constraints.txt").write_text("a-b==3\n")
+    with pytest.raises(SetupError):
+        images.fetch_wheel(place, recipe)
+    assert not list(wheels.iterdir())
 
 
 def test_the_base_is_made_from_the_machines_own_source_of_debian(tmp_path: Path) -> None:

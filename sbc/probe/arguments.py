@@ -1,0 +1,102 @@
+"""A test call as the arguments of the program `test-call`, there and back. Pure."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from enum import StrEnum
+from ipaddress import ip_address
+
+from sbc.probe.call import Credentials, Line, Srtp, Transport, Wanted
+
+PROGRAM = "/usr/lib/naas/test-call"
+#: Seconds that the program may take beyond the call's own time, to start and to end.
+MARGIN = 5.0
+
+
+class Report(StrEnum):
+    """CONDITION is what a probe of the PoP reads, FULL everything that was measured; both are JSON."""
+
+    CONDITION = "condition"
+    FULL = "full"
+
+
+def command(wanted: Wanted, report: Report, name: str = "test-call") -> tuple[str, ...]:
+    """What to run; `name` is that of the condition."""
+    return (PROGRAM, "--report", report, "--name", name, *_options(wanted))
+
+
+def _options(wanted: Wanted) -> Iterator[str]:
+    yield from ("--sbc", wanted.host, "--port", str(wanted.port), "--number", wanted.number)
+    yield from _line("caller", wanted.caller)
+    if wanted.echo:
+        yield from _line("echo", wanted.echo)
+    yield from ("--tone", str(wanted.tone), "--digits", wanted.digits, "--codecs", ",".join(wanted.codecs))
+    yield from ("--answer", str(wanted.answer), "--within", str(wanted.within), "--least-mos", str(wanted.least_mos))
+    for field in fields(Credentials):
+        if value := getattr(wanted.credentials, field.name):
+            yield from (f"--{field.name}", value)
+
+
+def _line(which: str, line: Line) -> Iterator[str]:
+    yield from (f"--{which}", line.address, f"--{which}-port", str(line.port))
+    yield from (f"--{which}-transport", line.transport, f"--{which}-srtp", line.srtp)
+
+
+def parse(arguments: Sequence[str]) -> tuple[Wanted, Report, str]:
+    """What `command` said, without the program. Exits with a usage message for what it would not say."""
+    options = _parser().parse_args(arguments)
+    wanted = Wanted(
+        caller=_parsed_line(options, "caller"),
+        host=options.sbc,
+        port=options.port or options.caller_transport.port,
+        number=options.number,
+        echo=_parsed_line(options, "echo") if options.echo else None,
+        tone=options.tone,
+        digits=options.digits,
+        codecs=tuple(options.codecs.split(",")),
+        answer=options.answer,
+        within=options.within,
+        least_mos=options.least_mos,
+        credentials=Credentials(options.certificate, options.key, options.authorities),
+    )
+    return wanted, options.report, options.name
+
+
+def _parsed_line(options: argparse.Namespace, which: str) -> Line:
+    given = vars(options)
+    transport: Transport = given[f"{which}_transport"]
+    port = given[f"{which}_port"]
+    if port is None:
+        port = transport.port if which == "echo" else 0
+    return Line(given[which], transport, given[f"{which}_srtp"], port)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="test-call", description="Place a call through an SBC to an echo beside it, and say what came of it."
+    )
+    parser.add_argument("--sbc", required=True, type=_address, metavar="ADDRESS", help="the SBC on the caller's side")
+    parser.add_argument("--port", type=int, help="of the SBC; default: 5060, for TLS 5061")
+    parser.add_argument("--number", required=True, help="that is routed to the echo")
+    for which, what in (("caller", "who calls"), ("echo", "who answers; default: somebody else")):
+        parser.add_argument(f"--{which}", required=which == "caller", type=_address, metavar="ADDRESS", help=what)
+        parser.add_argument(f"--{which}-port", type=int)
+        parser.add_argument(f"--{which}-transport", type=Transport, choices=Transport, default=Transport.UDP)
+        parser.add_argument(f"--{which}-srtp", type=Srtp, choices=Srtp, default=Srtp.OFF)
+    parser.add_argument("--tone", type=float, default=Wanted.tone, metavar="SECONDS")
+    parser.add_argument("--digits", default=Wanted.digits, help="sent as DTMF")
+    parser.add_argument("--codecs", default=",".join(Wanted.codecs), help="the best first")
+    parser.add_argument("--answer", type=float, default=Wanted.answer, metavar="SECONDS", help="to wait for an answer")
+    parser.add_argument("--within", type=float, default=Wanted.within, metavar="SECONDS", help="for everything")
+    parser.add_argument("--least-mos", type=float, default=Wanted.least_mos, metavar="MOS")
+    for field in fields(Credentials):
+        parser.add_argument(f"--{field.name}", default="", metavar="FILE", help="PEM, for TLS")
+    parser.add_argument("--report", type=Report, choices=Report, default=Report.FULL)
+    parser.add_argument("--name", default="test-call", help="of the condition")
+    return parser
+
+
+def _address(text: str) -> str:
+    return str(ip_address(text))
