@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sbc.kind.assemble import PROBE, assemble, certificate_names
+from sbc.kind.assemble import assemble, certificate_names
 from sbc.kind.form import FORM
+from sbc.kind.probe import PROBE
 from sbc.kind.questions import QUESTIONS
 from sbc.kind.spec import SbcSpec
 from services.kind import Context, Kind, Port, PortRequest

@@ -10,14 +10,14 @@ import math
 from collections.abc import Iterator
 
 from naas.core.errors import Problem
-from sbc.kind import render
+from sbc.kind import probe, render
 from sbc.kind.compile import hosts
+from sbc.kind.probe import PROBE
 from sbc.kind.spec import SbcSpec
 from services.kind import Context, SpecError
 from worker.topology import ConfigFile, Container, Database, Exec, ProbeRole, Vnf, Volume
 
 VNF = "sbc"
-PROBE = "probe"
 KAMAILIO, RTPENGINE, REDIS = "kamailio", "rtpengine", "redis"
 IMAGES = {name: f"naas/sbc-{name}:1" for name in (KAMAILIO, RTPENGINE, REDIS, PROBE)}
 PROGRAMS = "/usr/lib/naas"
@@ -56,9 +56,6 @@ SYSCTLS = (
     ("net.ipv6.conf.default.accept_redirects", "0"),
     ("net.ipv6.conf.default.disable_ipv6", "0"),
 )
-
-#: Seconds that a test call may take, and the start of what it needs.
-TEST_CALL = 40.0
 
 
 def assemble(spec: SbcSpec, context: Context) -> tuple[Vnf, Vnf]:
@@ -168,6 +165,8 @@ def _probe(spec: SbcSpec, context: Context) -> Vnf:
     container = Container(
         name=PROBE,
         image=IMAGES[PROBE],
+        files=probe.files(spec, context),
+        reload=("true",),
         tmpfs=TMPFS,
         cpu=CPU[PROBE],
         memory=int(context.memory * MEMORY[PROBE]),
@@ -175,16 +174,10 @@ def _probe(spec: SbcSpec, context: Context) -> Vnf:
     call = Exec(
         "test-call",
         PROBE,
-        test_call(spec, context),
+        probe.command("--report", "condition"),
         parser="conditions",
         role=ProbeRole.READINESS,
-        timeout=TEST_CALL,
+        timeout=probe.TIMEOUT,
         every=float(spec.test_call.every),
     )
     return Vnf(PROBE, (container,), SYSCTLS, (call,))
-
-
-def test_call(spec: SbcSpec, context: Context) -> tuple[str, ...]:
-    """The command that places a call from the probe's address on one side to its echo on the other."""
-    caller, echo = (hosts(context, f"{PROBE}:{side}")[0] for side in spec.test_sides)
-    return (f"{PROGRAMS}/test-call", "--from", caller, "--to", echo)

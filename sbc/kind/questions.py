@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from sbc.kind.assemble import KAMAILIO, PROBE, PROGRAMS, TEST_CALL, VNF
+from sbc.kind import probe
+from sbc.kind.assemble import KAMAILIO, PROGRAMS, VNF
+from sbc.kind.probe import PROBE
 from services.fields import Address
 from services.kind import Question, Spec
 
@@ -32,8 +34,10 @@ class OfSource(Spec):
 
 
 class HowToCall(Spec):
-    transport: Literal["udp", "tcp", "tls"] = "udp"
-    srtp: bool = False
+    """What is not said is as in the call by which the platform proves that the SBC works."""
+
+    transport: Literal["udp", "tcp", "tls"] | None = None
+    srtp: bool | None = None
 
 
 def _program(name: str) -> Callable[[Any], tuple[str, ...]]:
@@ -49,7 +53,9 @@ def _lift(asked: OfSource) -> tuple[str, ...]:
 
 
 def _test_call(asked: HowToCall) -> tuple[str, ...]:
-    return (f"{PROGRAMS}/test-call", "--transport", asked.transport, *(["--srtp"] if asked.srtp else []))
+    transport = ("--caller-transport", asked.transport) if asked.transport else ()
+    srtp = () if asked.srtp is None else ("--caller-srtp", "required" if asked.srtp else "off")
+    return probe.command(*transport, *srtp)
 
 
 def _of_kamailio(name: str, title: str, arguments: type[BaseModel], command: Any, **more: Any) -> Question:
@@ -64,6 +70,6 @@ QUESTIONS = {
         _of_kamailio("bans", "Sources that are not heard", Nothing, _program("bans")),
         _of_kamailio("lift", "Hear a banned source again", OfSource, _lift, changes=True),
         _of_kamailio("trunks", "Registration and reachability of the trunks", Nothing, _program("trunks")),
-        Question("test-call", "Make a test call", HowToCall, PROBE, PROBE, _test_call, TEST_CALL, changes=True),
+        Question("test-call", "Make a test call", HowToCall, PROBE, PROBE, _test_call, probe.TIMEOUT, changes=True),
     )
 }

@@ -22,13 +22,17 @@ class Report(StrEnum):
     FULL = "full"
 
 
-def command(wanted: Wanted, report: Report, name: str = "test-call") -> tuple[str, ...]:
-    """What to run; `name` is that of the condition."""
-    return (PROGRAM, "--report", report, "--name", name, *_options(wanted))
+def options(wanted: Wanted) -> tuple[str, ...]:
+    """What to tell the program. The port is left out where it is that of the transport, so that a later
+    `--caller-transport` changes both.
+    """
+    return tuple(_options(wanted))
 
 
 def _options(wanted: Wanted) -> Iterator[str]:
-    yield from ("--sbc", wanted.host, "--port", str(wanted.port), "--number", wanted.number)
+    yield from ("--sbc", wanted.host, "--number", wanted.number)
+    if wanted.port != wanted.caller.transport.port:
+        yield from ("--port", str(wanted.port))
     yield from _line("caller", wanted.caller)
     if wanted.echo:
         yield from _line("echo", wanted.echo)
@@ -45,7 +49,10 @@ def _line(which: str, line: Line) -> Iterator[str]:
 
 
 def parse(arguments: Sequence[str]) -> tuple[Wanted, Report, str]:
-    """What `command` said, without the program. Exits with a usage message for what it would not say."""
+    """The call, how to report it, and the name of the condition. Exits with a usage message for what is not understood.
+
+    `@FILE` stands for the lines of a file, each one argument. What is said last holds.
+    """
     options = _parser().parse_args(arguments)
     wanted = Wanted(
         caller=_parsed_line(options, "caller"),
@@ -75,7 +82,10 @@ def _parsed_line(options: argparse.Namespace, which: str) -> Line:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="test-call", description="Place a call through an SBC to an echo beside it, and say what came of it."
+        prog="test-call",
+        description="Place a call through an SBC to an echo beside it, and say what came of it.",
+        epilog="@FILE reads arguments from a file, one a line.",
+        fromfile_prefix_chars="@",
     )
     parser.add_argument("--sbc", required=True, type=_address, metavar="ADDRESS", help="the SBC on the caller's side")
     parser.add_argument("--port", type=int, help="of the SBC; default: 5060, for TLS 5061")

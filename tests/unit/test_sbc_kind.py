@@ -70,7 +70,7 @@ def test_the_last_thing_waited_for_is_a_call() -> None:
     last = gates[-1]
     assert isinstance(last, Exec)
     assert (last.name, last.every) == ("test-call", 600)
-    assert {"10.11.0.9", "198.51.100.9"} <= set(last.command)
+    assert {"10.11.0.9", "198.51.100.9"} <= set(file("test-call").content.split())
 
 
 def test_passwords_and_keys_are_those_of_the_instance_and_nobody_elses() -> None:

@@ -211,10 +211,16 @@ def test_a_message_fits_what_the_pop_keeps():
         ),
     ],
 )
-def test_a_call_ordered_as_a_command_is_understood_as_it_was_meant(wanted: Wanted) -> None:
-    program, *rest = arguments.command(wanted, arguments.Report.CONDITION, "acceptance")
-    assert program == "/usr/lib/naas/test-call"
-    assert arguments.parse(rest) == (wanted, arguments.Report.CONDITION, "acceptance")
+def test_a_call_ordered_by_arguments_is_understood_as_it_was_meant(wanted: Wanted) -> None:
+    assert arguments.parse(arguments.options(wanted))[0] == wanted
+
+
+def test_arguments_may_lie_in_a_file_and_what_is_said_later_holds(tmp_path: Path) -> None:
+    (tmp_path / "test-call").write_text("\n".join(arguments.options(WANTED)))
+    said = (f"@{tmp_path}/test-call", "--caller-transport", "tcp", "--report", "condition", "--name", "acceptance")
+    wanted, report, name = arguments.parse(said)
+    assert wanted == dataclasses.replace(WANTED, port=5060, caller=Line("10.0.0.9", Transport.TCP, Srtp.REQUIRED))
+    assert (report, name) == (arguments.Report.CONDITION, "acceptance")
 
 
 def test_a_person_says_only_what_is_not_usual() -> None:
