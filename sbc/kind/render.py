@@ -29,7 +29,7 @@ KAMAILIO = (
     *("-Y", RUN, "-w", "/tmp", "-f", f"{FILES}/kamailio.cfg"),  # noqa: S108 - the container's own tmpfs
 )
 RTPENGINE = ("rtpengine", "--foreground", f"--config-file={FILES}/rtpengine.conf")
-REDIS = ("redis-server", f"{FILES}/redis.conf")
+REDIS = ("/usr/lib/naas/entry", f"{FILES}/redis.conf")
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),

@@ -10,19 +10,26 @@ import os
 import secrets
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from time import sleep
+from typing import Any, Protocol, cast
+
+import redis
 
 from worker.runtime.base import Runtime
 from worker.runtime.docker import DockerRuntime
 from worker.runtime.memory import MemoryRuntime
-from worker.topology import Volume, fabric_port
+from worker.tables.base import Tables
+from worker.tables.memory import MemoryTables
+from worker.tables.redis import RedisTables
+from worker.topology import Database, Volume, fabric_port
 from worker.wiring.base import Wiring
 from worker.wiring.memory import MemoryWiring
 from worker.wiring.netlink import NetlinkWiring
 
 DOCKER_SOCKET = "/var/run/docker.sock"
+TABLES_LUA = Path(__file__).parents[2] / "sbc/kind/image/redis/lib/tables.lua"
 IMAGE = os.environ.get("NAAS_TEST_IMAGE", "naas/base:bookworm")
 
 
@@ -137,6 +144,79 @@ class DockerRuntimeBed:
             run("docker", "rm", "-f", *left)
 
 
+class TablesBed(Protocol):
+    """One database and the VNF that writes into it."""
+
+    tables: Tables
+
+    def contents(self) -> dict[str, dict[str, str] | set[str]]: ...
+    def note(self, key: str, body: str) -> str: ...
+    def lose(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class MemoryTablesBed:
+    def __init__(self) -> None:
+        self.tables = MemoryTables()
+        self.note, self.lose = self.tables.note, self.tables.lose
+
+    def contents(self) -> dict[str, dict[str, str] | set[str]]:
+        """What there is of tables; Redis knows no empty ones."""
+        found = self.tables.contents.hashes | self.tables.contents.sets
+        return {key: table for key, table in found.items() if table}
+
+    def stop(self) -> None:
+        self.tables.away = "it was stopped"
+
+
+class RedisTablesBed:
+    """A Redis of the test's own, with the library of the image in it."""
+
+    DATABASE = Database("run", "redis.sock", "s3cret")
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._socket = folder / self.DATABASE.socket
+        self.tables = RedisTables(folder, self.DATABASE)
+        self.start()
+
+    def start(self) -> None:
+        listen = ("--port", "0", "--unixsocket", str(self._socket), "--requirepass", self.DATABASE.password)
+        keep = ("--dir", str(self.folder), "--save", "", "--appendonly", "yes")
+        self.process = subprocess.Popen(("redis-server", *listen, *keep), stdout=subprocess.DEVNULL)
+        self.client: Any = redis.Redis(
+            unix_socket_path=str(self._socket), password=self.DATABASE.password, decode_responses=True
+        )
+        for _ in range(200):
+            with suppress(redis.ConnectionError):
+                self.client.execute_command("FUNCTION", "LOAD", "REPLACE", TABLES_LUA.read_text())
+                return
+            sleep(0.02)
+        raise AssertionError("redis-server did not come up")
+
+    def contents(self) -> dict[str, dict[str, str] | set[str]]:
+        return {key: self._table(key) for key in self.client.scan_iter("sbc:*")}
+
+    def _table(self, key: str) -> dict[str, str] | set[str]:
+        found = self.client.hgetall(key) if self.client.type(key) == "hash" else self.client.smembers(key)
+        return cast("dict[str, str] | set[str]", found)
+
+    def note(self, key: str, body: str) -> str:
+        return str(self.client.xadd("records", {"key": key, "body": body}))
+
+    def lose(self) -> None:
+        self.client.flushall()
+
+    def stop(self) -> None:
+        self.client.close()
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        self.tables.close()
+        self.stop()
+
+
 class WiringBed(Protocol):
     wiring: Wiring
 
@@ -212,6 +292,15 @@ class NetlinkWiringBed:
     def clean(self) -> None:
         for name in [*self._made, self.fabric]:
             run("ip", "netns", "del", name, check=False)
+
+
+@contextmanager
+def redis_bed(folder: Path) -> Iterator[RedisTablesBed]:
+    bed = RedisTablesBed(folder)
+    try:
+        yield bed
+    finally:
+        bed.close()
 
 
 @contextmanager

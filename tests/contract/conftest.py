@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.beds import MemoryRuntimeBed, MemoryWiringBed, docker_bed, netlink_bed
+from tests.contract.beds import (
+    MemoryRuntimeBed,
+    MemoryTablesBed,
+    MemoryWiringBed,
+    docker_bed,
+    netlink_bed,
+    redis_bed,
+)
 
 
 @pytest.fixture(params=["memory", pytest.param("docker", marks=pytest.mark.system)])
@@ -22,6 +29,15 @@ def wiring_bed(request):
         yield MemoryWiringBed()
     else:
         with netlink_bed() as bed:
+            yield bed
+
+
+@pytest.fixture(params=["memory", "redis"])
+def tables_bed(request, tmp_path):
+    if request.param == "memory":
+        yield MemoryTablesBed()
+    else:
+        with redis_bed(tmp_path) as bed:
             yield bed
 
 

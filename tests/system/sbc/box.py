@@ -30,7 +30,7 @@ SIDES = {"pbx": ("inside", INSIDE, INSIDE6), "carrier": ("outside", OUTSIDE, OUT
 ADDRESSES = range(2, 12)
 
 SCENARIOS = Path(__file__).parent / "scenarios"
-LIBRARY = Path(render.__file__).parent / "image/redis/lib/sbc.lua"
+LIBRARIES = Path(render.__file__).parent / "image/redis/lib"
 CONFINED = ("--init", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--tmpfs", "/tmp")
 IPV6 = tuple(f"--sysctl=net.ipv6.conf.{which}.disable_ipv6=0" for which in ("all", "default"))
 
@@ -104,9 +104,10 @@ class Box:
             peers.write(crt.read_text())
 
     def start_redis(self) -> None:
-        self._container("redis", "redis-server", "/etc/naas/redis.conf")
+        # Those of this checkout, which the image may be older than.
+        libraries = (f"-v={file}:/usr/lib/naas/{file.name}:ro" for file in LIBRARIES.glob("*.lua"))
+        self._container("redis", *render.REDIS, options=tuple(libraries))
         until(lambda: self.redis().ping())
-        self.redis().execute_command("FUNCTION", "LOAD", "REPLACE", LIBRARY.read_text())
 
     def start_rtpengine(self) -> None:
         self._container("rtpengine", *render.RTPENGINE)
@@ -228,13 +229,14 @@ class Box:
             run("ip", "netns", "del", self.namespace(side), check=False)
         shutil.rmtree(self.dir, ignore_errors=True)
 
-    def _container(self, name: str, *command: str) -> None:
+    def _container(self, name: str, *command: str, options: tuple[str, ...] = ()) -> None:
         # The run folder is seen under both its names: Kamailio answers to the path a client is bound to.
         shared = [f"-v={self.dir}/run:{path}" for path in (render.RUN, f"{self.dir}/run")]
         own = [f"-v={self.dir}/etc:{render.FILES}:ro", f"-v={self.dir}/state:{render.STATE}"]
         network = ("--network", f"container:{self.name}")
         image = f"naas/sbc-{name}:1"
-        run("docker", "run", "-d", "--name", f"{self.name}-{name}", *network, *CONFINED, *shared, *own, image, *command)
+        mounts = (*shared, *own, *options)
+        run("docker", "run", "-d", "--name", f"{self.name}-{name}", *network, *CONFINED, *mounts, image, *command)
 
     def _wire(self, side: str) -> None:
         port, net, net6 = SIDES[side]
