@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 
@@ -66,7 +67,13 @@ class Counted:
 def counted(monkeypatch):
     state = {"count": 0, "after": False}
     real = kernel.Net
-    monkeypatch.setattr(kernel, "Net", lambda ip, line: real(Counted(ip, state), line))
+
+    class Watched(real):
+        @cached_property
+        def _ip(self):
+            return Counted(real._ip.func(self), state)
+
+    monkeypatch.setattr(kernel, "Net", Watched)
     return state
 
 

@@ -79,6 +79,8 @@ class DockerRuntime:
         self._holder_image = holder_image
         self._files = Files(state_dir.absolute() / "vnfs")
         self._clients: dict[int, APIClient] = {}
+        #: Holders by their name, as last inspected; whoever reads it asks the kernel whether it still holds.
+        self._holders: dict[str, _Found] = {}
 
     # --- what is there ---
 
@@ -100,7 +102,7 @@ class DockerRuntime:
     def netns(self, instance: str, vnf: str) -> str:
         """Path by which the VNF's network namespace can be entered. Raises `TemporaryError` without a holder."""
         with _translated(f"look at the holder of {vnf}"):
-            holder = self._inspect(self._name(instance, vnf))
+            holder = self._holder(instance, vnf)
         if holder is None or not holder.pid:
             raise TemporaryError(f"the network namespace of {vnf} is gone", delay=1)
         return f"/proc/{holder.pid}/ns/net"
@@ -141,6 +143,7 @@ class DockerRuntime:
         with _translated(f"remove {vnf}"):
             for found in sorted(self._find(instance, vnf), key=lambda found: found.is_holder):
                 self._remove(found.id)
+        self._holders.pop(self._name(instance, vnf), None)
         self._files.remove_vnf(instance, vnf, keep_volumes=keep_volumes)
 
     # --- containers ---
@@ -153,7 +156,7 @@ class DockerRuntime:
         self._files.write(instance, vnf, container)
         self._files.make_volumes(instance, vnf, container.volumes)
         with _translated(f"start {vnf}/{container.name}"):
-            holder = self._inspect(self._name(instance, vnf))
+            holder = self._holder(instance, vnf)
             if holder is None or not holder.pid:
                 raise TemporaryError(f"cannot start {container.name}: the namespace of {vnf} is gone", delay=1)
             name, network = self._name(instance, vnf, container.name), f"container:{holder.id}"
@@ -301,19 +304,33 @@ class DockerRuntime:
         listed = self._client().containers(all=True, filters={"label": labels})
         return tuple(_Found(item["Id"], item["Labels"], item["HostConfig"]["NetworkMode"]) for item in listed)
 
+    def _holder(self, instance: str, vnf: str) -> _Found | None:
+        """The holder as it was last inspected, while its process is still its own; else inspected anew.
+
+        Asking /proc costs a twentieth of asking the engine, and each wire and container of a VNF asks.
+        """
+        name = self._name(instance, vnf)
+        known = self._holders.get(name)
+        if known is not None and known.id in _control_groups(known.pid):
+            return known
+        return self._inspect(name)
+
     def _inspect(self, name: str) -> _Found | None:
         try:
             document = self._client().inspect_container(name)
         except NotFound:
             return None
         state = document["State"]
-        return _Found(
+        found = _Found(
             document["Id"],
             document["Config"]["Labels"] or {},
             document["HostConfig"]["NetworkMode"],
             pid=state["Pid"] if state["Running"] and not state["Paused"] else 0,
             is_broken=state["Dead"] or state["Paused"] or state["Status"] == "removing",
         )
+        if found.pid and found.labels.get(POP) == self._pop and found.is_holder:
+            self._holders[self._name(found.instance, found.vnf)] = found
+        return found
 
     def _look(self, found: _Found) -> _Found:
         """The same container with its process; as it was when it has just gone."""

@@ -14,8 +14,9 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pyroute2 import IPRoute
@@ -32,6 +33,7 @@ from worker.wiring.shaping import Bucket
 #: Who put an address or a route there, as `proto` in ip-address(8) and ip-route(8).
 PROTOCOL = 78
 
+_SOL_NETLINK, _STRICT_CHECK = 270, 12
 _NO_DAD = 0x02
 _PERMANENT = 0x80
 _UP = 0x1
@@ -92,11 +94,26 @@ def marked(links: Iterable[Link], pop: str, kind: str) -> Iterator[tuple[Link, M
 
 
 class Net:
-    """The network stack of one namespace, in typed values. Making what is there is success."""
+    """The network stack of one namespace, in typed values. Making what is there is success.
 
-    def __init__(self, ip: IPRoute, line: socket.socket) -> None:
-        self._ip = ip
+    `line` is for listing; what pyroute2 does goes over `spare`, which it takes over when it is first needed:
+    a look at a fabric alone does without its event loop.
+    """
+
+    def __init__(self, line: socket.socket, spare: socket.socket) -> None:
         self._line = line
+        self._spare = spare
+
+    @cached_property
+    def _ip(self) -> IPRoute:
+        # strict_check lets the kernel filter what is dumped; no groups: nobody reads notifications here.
+        return IPRoute(fileno=self._spare.detach(), groups=0, strict_check=True)
+
+    def close(self) -> None:
+        if "_ip" in self.__dict__:
+            self._ip.close()
+        self._spare.close()
+        self._line.close()
 
     # --- interfaces ---
 
@@ -114,7 +131,7 @@ class Net:
 
     def link(self, name: str) -> Link | None:
         try:
-            return _link(self._ip.link("get", ifname=name)[0])
+            return _listed(listing.interface(self._line, name))
         except NetlinkError as error:
             if error.code == errno.ENODEV:
                 return None
@@ -131,8 +148,7 @@ class Net:
 
     def ensure(self, name: str, **options: Any) -> Link:
         """The interface of this name, made if it is not there (and if nobody else is faster)."""
-        found = self.link(name)
-        if found is not None:
+        if (found := self.link(name)) is not None:
             return found
         with allowing(errno.EEXIST):
             self.add(name, **options)
@@ -180,10 +196,9 @@ class Net:
         """By which number this namespace knows the one at `netns`; None when it never met it."""
         descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            number: int = self._ip.get_netnsid(fd=descriptor)["nsid"]
+            return listing.namespace_number(self._line, descriptor)
         finally:
             os.close(descriptor)
-        return number
 
     def flood(self, vxlan: Link, remotes: frozenset[str]) -> None:
         """Send what has no known receiver to exactly these remotes."""
@@ -205,13 +220,19 @@ class Net:
     def addresses(self) -> dict[int, list[Address]]:
         """All addresses, by the index of their interface."""
         found: dict[int, list[Address]] = {}
-        for message in _dump(self._ip.get_addr):
-            found.setdefault(message["index"], []).append(_address(message))
+        for located in self._listing(listing.addresses):
+            found.setdefault(located.index, []).append(_address(located))
         return found
 
-    def address(self, link: Link, wanted: Sequence[str]) -> None:
-        """Add what is missing, remove what this driver put there and nobody wants any more."""
+    def address(self, link: Link, wanted: Sequence[str], *, fresh: bool = False) -> None:
+        """Add what is missing, remove what this driver put there and nobody wants any more.
+
+        On a `fresh` interface, here and below, there is nothing yet to be looked for.
+        """
         cidrs = [str(ipaddress.ip_interface(cidr)) for cidr in wanted]
+        if fresh:
+            self._add_addresses(link, cidrs)
+            return
         ours = {address.cidr for address in self.addresses().get(link.index, ()) if address.is_ours}
         self._add_addresses(link, [cidr for cidr in cidrs if cidr not in ours])
         for cidr in ours - set(cidrs):
@@ -233,18 +254,14 @@ class Net:
         The kernel filters: a VNF may hold a million others.
         """
         found: dict[int, frozenset[Route]] = {}
-        for family, everything in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 - a route
-            for message in _dump(self._ip.route, "dump", dump_filter=None, family=family, proto=PROTOCOL):
-                via, index = message.get("RTA_GATEWAY"), message.get("RTA_OIF")
-                if via is not None and index is not None:
-                    route = Route(f"{message.get('RTA_DST') or everything}/{message['dst_len']}", via)
-                    found[index] = found.get(index, frozenset()) | {route}
+        for hop in self._listing(lambda line: listing.hops(line, PROTOCOL)):
+            found[hop.index] = found.get(hop.index, frozenset()) | {Route(hop.destination, hop.gateway)}
         return found
 
-    def route(self, link: Link, wanted: Sequence[Route]) -> None:
+    def route(self, link: Link, wanted: Sequence[Route], *, fresh: bool = False) -> None:
         """Add what is missing, remove what this driver put there and nobody wants any more."""
         routes = {_canonical(route) for route in wanted}
-        found = self.routes().get(link.index, frozenset())
+        found = frozenset() if fresh else self.routes().get(link.index, frozenset())
         for route in found - routes:
             with allowing(errno.ESRCH):
                 self._ip.route("del", dst=route.destination, gateway=route.via, oif=link.index, proto=PROTOCOL)
@@ -261,9 +278,9 @@ class Net:
             if queue.parent == _ROOT_PARENT
         }
 
-    def limit(self, link: Link, wanted: Bucket | None) -> None:
+    def limit(self, link: Link, wanted: Bucket | None, *, fresh: bool = False) -> None:
         """Hold what leaves by this interface to the bucket; None lifts the limit."""
-        found = self.buckets().get(link.index)
+        found = None if fresh else self.buckets().get(link.index)
         if wanted is None:
             if found is not None:
                 with allowing(errno.ENOENT, errno.EINVAL):
@@ -275,13 +292,13 @@ class Net:
         """Whether everything that arrives on the interface goes out by `target`."""
         return target.index in self._targets(link)
 
-    def redirect(self, link: Link, target: Link | None) -> None:
+    def redirect(self, link: Link, target: Link | None, *, fresh: bool = False) -> None:
         """Send all that arrives on the interface out by `target`; None lets it pass."""
-        targets = self._targets(link)
-        if target is not None and targets == [target.index]:
-            return
-        with allowing(errno.ENOENT, errno.EINVAL):
-            self._ip.tc("del", "ingress", link.index)
+        if not fresh:
+            if target is not None and self._targets(link) == [target.index]:
+                return
+            with allowing(errno.ENOENT, errno.EINVAL):
+                self._ip.tc("del", "ingress", link.index)
         if target is None:
             return
         with allowing(errno.EEXIST):
@@ -299,7 +316,7 @@ class Net:
         )
 
     def _targets(self, link: Link) -> list[int]:
-        return list(_redirected_to(_dump(self._ip.get_filters, index=link.index, parent=_INGRESS)))
+        return self._listing(lambda line: listing.redirections(line, link.index, _INGRESS))
 
 
 def _dump(request: Callable[..., Iterable[Any]], *args: Any, **kwargs: Any) -> Sequence[Any]:
@@ -311,41 +328,9 @@ def _dump(request: Callable[..., Iterable[Any]], *args: Any, **kwargs: Any) -> S
     raise TemporaryError("the kernel's network changes too fast to be listed", delay=1)
 
 
-def _redirected_to(filters: Iterable[Any]) -> Iterator[int]:
-    for message in filters:
-        options = message.get("TCA_OPTIONS")
-        actions = options.get("TCA_U32_ACT") if options else None
-        for _, action in actions["attrs"] if actions else ():
-            if action.get("TCA_ACT_KIND") == "mirred":
-                yield action.get("TCA_ACT_OPTIONS").get("TCA_MIRRED_PARMS")["ifindex"]
-
-
-def _link(message: Any) -> Link:
-    # An interface has forty attributes, which pyroute2 decodes when they are asked for and searches one by one.
-    slots = {slot.name: slot for slot in message["attrs"]}
-
-    def value(name: str) -> Any:
-        return slots[name].value if name in slots else None
-
-    info, properties = value("IFLA_LINKINFO"), value("IFLA_PROP_LIST")
-    return Link(
-        index=message["index"],
-        name=value("IFLA_IFNAME"),
-        kind=info.get("IFLA_INFO_KIND") if info else None,
-        up=bool(message["flags"] & _UP),
-        mtu=value("IFLA_MTU"),
-        mac=value("IFLA_ADDRESS"),
-        master=value("IFLA_MASTER"),
-        peer=value("IFLA_LINK"),
-        peer_namespace=value("IFLA_LINK_NETNSID"),
-        altnames=frozenset(name for _, name in properties["attrs"]) if properties else frozenset(),
-    )
-
-
-def _address(message: Any) -> Address:
-    value = ipaddress.ip_interface(f"{message.get('IFA_LOCAL') or message.get('IFA_ADDRESS')}/{message['prefixlen']}")
-    lasting = bool((message.get("IFA_FLAGS") or message["flags"]) & _PERMANENT) and not value.is_link_local
-    return Address(str(value), message.get("IFA_PROTO") == PROTOCOL, lasting)
+def _address(found: listing.Located) -> Address:
+    is_link_local = ipaddress.ip_interface(found.cidr).is_link_local
+    return Address(found.cidr, found.protocol == PROTOCOL, bool(found.flags & _PERMANENT) and not is_link_local)
 
 
 def _split(cidr: str) -> dict[str, Any]:
@@ -366,20 +351,21 @@ def _listed(entry: listing.Entry) -> Link:
 
 
 def _sockets() -> tuple[socket.socket, socket.socket]:
-    """One for pyroute2, one for listing."""
+    """One for listing, one for pyroute2."""
     return _socket(), _socket()
 
 
 def _socket() -> socket.socket:
-    return socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    # The kernel then filters what is listed.
+    made.setsockopt(_SOL_NETLINK, _STRICT_CHECK, 1)
+    return made
 
 
 @contextmanager
 def entered(path: str) -> Iterator[Net]:
-    first, second = namespace.call(path, _sockets)
-    # strict_check lets the kernel filter what is dumped; no groups: nobody reads notifications here.
-    with second, IPRoute(fileno=first.detach(), groups=0, strict_check=True) as ip:
-        yield Net(ip, second)
+    with closing(Net(*namespace.call(path, _sockets))) as net:
+        yield net
 
 
 @contextmanager

@@ -73,16 +73,18 @@ class Wires:
         wire, fabric, inside = plug.wire, plug.fabric, plug.inside
         whole = Mark("wire", (plug.instance, wire.vnf, wire.port), (wire.digest,))
         marks.write(self._pop, whole)
-        near, far = _ends(plug) or _make_ends(plug)
+        found = _ends(plug)
+        near, far = found or _make_ends(plug)
+        fresh = found is None
         if marks.read(self._pop, near.altnames) != whole:
             near = fabric.mark(near, self._pop, whole.draft())
         fabric.set(near, mtu=plug.mtu, master=plug.bridge.index, up=True)
-        fabric.limit(near, _bucket(wire.rate_in, plug.mtu))
-        self._limit_outward(plug, near)
+        fabric.limit(near, _bucket(wire.rate_in, plug.mtu), fresh=fresh)
+        self._limit_outward(plug, near, fresh=fresh)
         inside.set(far, mtu=plug.mtu, mac=_mac(plug))
-        inside.address(far, wire.addresses)
+        inside.address(far, wire.addresses, fresh=fresh)
         inside.set(far, up=True)
-        inside.route(far, wire.routes)
+        inside.route(far, wire.routes, fresh=fresh)
         fabric.mark(near, self._pop, whole)
 
     def remove(self, fabric: Net, instance: str, vnf: str, port: str) -> None:
@@ -92,12 +94,12 @@ class Wires:
             if (link := fabric.link(name)) is not None:
                 fabric.remove(link)
 
-    def _limit_outward(self, plug: Plug, near: Link) -> None:
+    def _limit_outward(self, plug: Plug, near: Link, *, fresh: bool) -> None:
         """Hold what comes out of the VNF to its rate: on its way into the fabric it passes an ifb with a queue."""
         name = _shaper_name(near.name)
         wanted = _bucket(plug.wire.rate_out, plug.mtu)
         if wanted is None:
-            plug.fabric.redirect(near, None)
+            plug.fabric.redirect(near, None, fresh=fresh)
             if (left := plug.fabric.link(name)) is not None:
                 plug.fabric.remove(left)
             return
@@ -105,7 +107,7 @@ class Wires:
         shaper = plug.fabric.mark(shaper, self._pop, Mark("shaper", (plug.instance, plug.wire.vnf, plug.wire.port)))
         plug.fabric.limit(shaper, wanted)
         plug.fabric.set(shaper, up=True)
-        plug.fabric.redirect(near, shaper)
+        plug.fabric.redirect(near, shaper, fresh=fresh)
 
 
 def _ends(plug: Plug) -> tuple[Link, Link] | None:
