@@ -58,7 +58,8 @@ def engine_decides(store: Any, call: Call) -> Decision:
     """What the function in Redis answers, without the reasons it does not give."""
     first = f"{call.source}\t\t{call.draw}\t{call.now}"
     answer = store.execute_command("FCALL_RO", "decide", 0, first, call.number, call.caller)
-    code, trunk, _, route, emergency, _, *attempts = answer
+    code, told, _, _, *attempts = answer
+    trunk, route, emergency, _, _ = told.split("\t")
     at = ATTEMPT_FIELDS.index
     parts = [attempt.split("\t") for attempt in attempts]
     found = tuple(Attempt(p[at("trunk")], p[at("uri")], p[at("number")], p[at("caller")]) for p in parts)

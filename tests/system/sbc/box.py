@@ -7,6 +7,7 @@ box's random name in it and is removed by `close`.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import socket
@@ -158,6 +159,15 @@ class Box:
         values = {item["name"]: item["value"] for slot in found for item in slot["slot"]}
         return int(values.get(name, 0))
 
+    def records(self) -> list[dict[str, Any]]:
+        """What the calls so far have left, oldest first."""
+        return [json.loads(fields["body"]) for _, fields in self.redis().xrange("records")]
+
+    def record(self) -> dict[str, Any]:
+        """The last call's record, as soon as it is there."""
+        until(lambda: bool(self.records()))
+        return self.records()[-1]
+
     def logs(self, container: str) -> str:
         return run("docker", "logs", f"{self.name}-{container}")
 
@@ -234,7 +244,7 @@ class Box:
         shared = [f"-v={self.dir}/run:{path}" for path in (render.RUN, f"{self.dir}/run")]
         own = [f"-v={self.dir}/etc:{render.FILES}:ro", f"-v={self.dir}/state:{render.STATE}"]
         network = ("--network", f"container:{self.name}")
-        image = f"naas/sbc-{name}:1"
+        image = os.environ.get(f"NAAS_SBC_{name.upper()}", f"naas/sbc-{name}:1")
         mounts = (*shared, *own, *options)
         run("docker", "run", "-d", "--name", f"{self.name}-{name}", *network, *CONFINED, *mounts, image, *command)
 

@@ -1,8 +1,9 @@
 /*
- * hide as Kamailio sees it: two callbacks at the edge of the network, one parameter.
+ * hide as Kamailio sees it: two callbacks at the edge of the network, one parameter, one function.
  *
  *   loadmodule "hide.so"
  *   modparam("hide", "key_file", "/etc/naas/hide.key")
+ *   hide_callid("$ci", "$var(theirs)");   # as which the callee's side knows the call of a caller's Call-ID
  *
  * It must be loaded before every other module that looks at messages there: then it is the first to
  * see what arrives, and what is malformed reaches none of them (dialog's CSeq tracking in 5.6.3 crashes
@@ -16,7 +17,9 @@
 #include "../../core/config.h"
 #include "../../core/dprint.h"
 #include "../../core/events.h"
+#include "../../core/lvalue.h"
 #include "../../core/mem/mem.h"
+#include "../../core/mod_fix.h"
 #include "../../core/sr_module.h"
 #include "../../core/tcp_server.h"
 #include "hide.h"
@@ -76,6 +79,26 @@ static int on_sent(sr_event_param_t *evp)
 	return 0;
 }
 
+static int hide_callid(sip_msg_t *msg, char *callid, char *result)
+{
+	pv_spec_t *to = (pv_spec_t *)result;
+	pv_value_t value = {.flags = PV_VAL_STR};
+	str plain;
+
+	if(fixup_get_svalue(msg, (gparam_t *)callid, &plain) != 0)
+		return -1;
+	value.rs.s = rewritten;
+	value.rs.len = seal(SEAL_CALLID, (str){"", 0}, plain, rewritten);
+	if(value.rs.len < 0)
+		return -1;
+	return pv_set_spec_value(msg, to, EQ_T, &value) == 0 ? 1 : -1;
+}
+
+static int fixup_hide_callid(void **param, int number)
+{
+	return number == 1 ? fixup_spve_null(param, 1) : fixup_pvar_null(param, 1);
+}
+
 static int mod_init(void)
 {
 	if(seal_init(key_file) < 0)
@@ -87,6 +110,8 @@ static int mod_init(void)
 	return 0;
 }
 
+static cmd_export_t cmds[] = {
+		{"hide_callid", (cmd_function)hide_callid, 2, fixup_hide_callid, 0, ANY_ROUTE}, {0, 0, 0, 0, 0, 0}};
 static param_export_t params[] = {{"key_file", PARAM_STRING, &key_file}, {0, 0, 0}};
 
-struct module_exports exports = {"hide", DEFAULT_DLFLAGS, 0, params, 0, 0, 0, mod_init, 0, 0};
+struct module_exports exports = {"hide", DEFAULT_DLFLAGS, cmds, params, 0, 0, 0, mod_init, 0, 0};

@@ -235,7 +235,6 @@ local function find_pairs(route, draw)
   return up
 end
 
--- The answer: code, trunk, its call settings, route, emergency, its settings, then an attempt each.
 -- An attempt is uri, number, caller and trunk, then what the trunk says of calls to it.
 local function attempt(pair, number, caller, emergency)
   local trunk = pair.trunk
@@ -243,32 +242,38 @@ local function attempt(pair, number, caller, emergency)
   return table.concat({pair.address.uri, dialled, written(trunk.plan, caller, trunk.format), trunk.id, trunk.calls}, '\t')
 end
 
+-- What a record will say of a call that has arrived, first of the fields in CALL below.
+local function told(trunk, route, emergency, caller, number)
+  return table.concat({trunk, route, emergency and '1' or '0', caller, number}, '\t')
+end
+
+-- The answer: code, what is `told`, the settings of its trunk and of its route, then an attempt each.
 local function decide(_, arguments)
   local source, known, draw, now = arguments[1]:match('^(.-)\t(.-)\t(.-)\t(.*)$')
   local number, caller = arguments[2], arguments[3]
   local id = known ~= '' and known or find_trunk_id(source)
   local trunk = id and trunk_by_id(id)
   if not trunk then
-    return {'403', '', '', '', '0', ''}
+    return {'403', told('', '', false, caller, number), '', ''}
   end
   local emergency = redis.call('SISMEMBER', 'sbc:emergency', number) == 1
   if not emergency then
     number = to_e164(trunk.plan, apply(trunk.inward, number))
   end
-  local flag = emergency and '1' or '0'
+  caller = to_e164(trunk.plan, caller)
   local moment = now ~= '' and tonumber(now) or tonumber(redis.call('TIME')[1])
   local route = best_route(trunk.id, number, moment)
   if not route then
-    return {'404', trunk.id, trunk.calls, '', flag, ''}
+    return {'404', told(trunk.id, '', emergency, caller, number), trunk.calls, ''}
   end
-  local answer = {'0', trunk.id, trunk.calls, route.id, flag, route.calls}
+  local answer = {'0', told(trunk.id, route.id, emergency, caller, number), trunk.calls, route.calls}
   for index, pair in ipairs(find_pairs(route, tonumber(draw))) do
     if index > MOST_ATTEMPTS then
       break
     end
-    answer[#answer + 1] = attempt(pair, number, to_e164(trunk.plan, caller), emergency)
+    answer[#answer + 1] = attempt(pair, number, caller, emergency)
   end
-  if #answer == 6 then
+  if #answer == 4 then
     answer[1] = '503'
   end
   return answer
@@ -301,15 +306,144 @@ local function media(_, arguments)
   }
 end
 
--- The end of a call: its record is appended and what Kamailio had written of its dialog removed, both
--- or neither, so that a call is either standing or recorded. Kamailio itself would remove it seconds later.
-local function ended(_, arguments)
-  local dialog, callid, record = arguments[1], arguments[2], arguments[3]
-  redis.call('SELECT', 0)
-  redis.call('XADD', 'sbc:cdrs', 'MAXLEN', '~', 1000000, '*', 'key', dialog .. '@' .. callid, 'record', record)
+-- Calls that stand, and records of those that ended -----------------------------------------
+
+-- What Kamailio keeps of a call (in the one variable of its dialog), tab-separated; what is not known yet is empty.
+-- `tried` has an item for each attempt, ended by a bar: trunk, URI and code, with blanks between.
+local CALL = {
+  'from_trunk', 'route', 'emergency', 'caller', 'called', 'started', 'to_trunk', 'called_out', 'tried',
+  'answered', 'codec', 'srtp_in', 'srtp_out',
+}
+-- And what it adds at the end.
+local END = {'ended', 'code', 'cause', 'call_id_out'}
+local QUALITY = {'loss', 'jitter', 'round_trip'}
+
+local function split(text)
+  local found = {}
+  for part in (text .. '\t'):gmatch('(.-)\t') do
+    found[#found + 1] = part
+  end
+  return found
+end
+
+local function named(names, parts, first)
+  local found = {}
+  for index, name in ipairs(names) do
+    found[name] = parts[first + index - 1] or ''
+  end
+  return found
+end
+
+local function or_null(value)
+  return value == '' and cjson.null or value
+end
+
+-- Unix time as seconds and a fraction, in milliseconds.
+local function milliseconds(time)
+  return time ~= '' and math.floor(tonumber(time) * 1000) or cjson.null
+end
+
+-- The E-model (ITU-T G.107), as sbc/probe/emodel.py has it: default values but for delay (one way, ms), loss (%), and
+-- what a codec costs and how well it bears loss (G.113, appendix I). A codec without such values has no score.
+local SIGNAL_TO_NOISE, SIMULTANEOUS = 94.769, 1.414
+local TALKER_ECHO_LOUDNESS, ECHO_PATH_LOSS = 65, 110
+local IMPAIRMENT = {PCMA = {0, 25.1}, PCMU = {0, 25.1}, G729 = {11, 19}}
+
+local function talker_echo(delay)
+  local heard = TALKER_ECHO_LOUDNESS - 40 * math.log10((1 + delay / 10) / (1 + delay / 150))
+  heard = heard + 6 * math.exp(-0.3 * delay ^ 2)
+  local half = (SIGNAL_TO_NOISE - (80 + 2.5 * (heard - 14))) / 2
+  return (half + math.sqrt(half ^ 2 + 100) - 1) * (1 - math.exp(-delay))
+end
+
+local function listener_echo(round_trip)
+  local half = (SIGNAL_TO_NOISE - 10.5 * (ECHO_PATH_LOSS + 7) / (round_trip + 1) ^ 0.25) / 2
+  return half + math.sqrt(half ^ 2 + 169)
+end
+
+local function bend(value)
+  return (1 + value ^ 6) ^ (1 / 6)
+end
+
+local function waiting(delay)
+  if delay <= 100 then
+    return 0
+  end
+  local x = math.log(delay / 100) / math.log(2)
+  return 25 * (bend(x) - 3 * bend(x / 3) + 2)
+end
+
+-- The mean opinion score to two decimals, 1 to 4.5; nil without figures for the codec.
+local function opinion(codec, loss, delay)
+  local figures = IMPAIRMENT[codec]
+  if not figures then
+    return nil
+  end
+  local r = SIGNAL_TO_NOISE - SIMULTANEOUS - talker_echo(delay) - listener_echo(2 * delay) - waiting(delay)
+  r = math.max(r - figures[1] - (95 - figures[1]) * loss / (loss + figures[2]), 0)
+  local score = math.max(1 + 0.035 * r + r * (r - 60) * (100 - r) * 7e-6, 1)
+  return math.floor(score * 100 + 0.5) / 100
+end
+
+local function quality(codec, parts, first)
+  local told_us = named(QUALITY, parts, first)
+  local loss, jitter, round_trip = tonumber(told_us.loss), tonumber(told_us.jitter), tonumber(told_us.round_trip)
+  if not loss or not jitter then
+    return cjson.null
+  end
+  -- A receiver waits for twice the jitter before it plays.
+  local mos = opinion(codec, loss, (round_trip or 0) / 2 + 2 * jitter)
+  return {mos = mos or cjson.null, loss = loss, jitter = jitter, round_trip = round_trip or cjson.null}
+end
+
+local function attempts(tried)
+  local found = {}
+  for trunk, uri, code in tried:gmatch('(%S+) (%S+) (%d+)|') do
+    found[#found + 1] = cjson.encode({trunk = trunk, uri = uri, code = tonumber(code)})
+  end
+  return '[' .. table.concat(found, ',') .. ']'
+end
+
+-- A call's name for ever: when it began, and which dialog it was.
+local function call_id(call, dialog)
+  return ('%d-%s'):format(milliseconds(call.started), dialog:gsub(':', '-'))
+end
+
+local function record(dialog, callid, parts)
+  local call, last = named(CALL, parts, 1), named(END, parts, #CALL + 1)
+  local id = call_id(call, dialog)
+  local body = cjson.encode({
+    id = id,
+    call_id = callid,
+    call_id_out = or_null(call.to_trunk ~= '' and last.call_id_out or ''),
+    started = milliseconds(call.started),
+    answered = milliseconds(call.answered),
+    ended = milliseconds(last.ended),
+    caller = call.caller,
+    called = call.called,
+    called_out = or_null(call.called_out),
+    from_trunk = call.from_trunk,
+    to_trunk = or_null(call.to_trunk),
+    route = or_null(call.route),
+    emergency = call.emergency == '1',
+    code = tonumber(last.code),
+    cause = last.cause,
+    codec = or_null(call.codec),
+    srtp_in = call.srtp_in == '1',
+    srtp_out = call.srtp_out == '1',
+    quality = {
+      caller = quality(call.codec, parts, #CALL + #END + 1),
+      callee = quality(call.codec, parts, #CALL + #END + #QUALITY + 1),
+    },
+  })
+  -- An empty list is an object to this encoder.
+  return id, body:sub(1, -2) .. ',"attempts":' .. attempts(call.tried) .. '}'
+end
+
+local function forget(dialog, callid)
   redis.call('SELECT', 1)
   local row, vars, cid = 'dialog:entry::' .. dialog, 'dialog_vars:dialog::' .. dialog, 'dialog:cid::' .. callid
-  redis.call('DEL', row, vars, 'dialog_vars:entry::' .. dialog .. ':trunks')
+  redis.call('DEL', row, vars, 'dialog_vars:entry::' .. dialog .. ':call')
   redis.call('SREM', 'dialog_vars::index::dialog', vars)
   redis.call('SREM', cid, row)
   if redis.call('EXISTS', cid) == 0 then
@@ -317,22 +451,44 @@ local function ended(_, arguments)
   end
 end
 
+-- The end of a call: its record is appended and what Kamailio had written of its dialog removed, both
+-- or neither, so that a call is either standing or recorded. Kamailio itself would remove it seconds later.
+-- Told twice, it appends twice, with the same key. First argument: dialog and Call-ID, second: CALL, END and
+-- the QUALITY of caller and callee.
+local function ended(_, arguments)
+  local dialog, callid = arguments[1]:match('^(%S+) (.*)$')
+  local id, body = record(dialog, callid, split(arguments[2]))
+  redis.call('SELECT', 0)
+  redis.call('XADD', 'records', '*', 'key', id, 'body', body)
+  forget(dialog, callid)
+end
+
 redis.register_function('ended', ended)
+
+-- Every call that Kamailio has written: dialog (entry:id) and what it keeps of it, and so on.
+local function standing_calls()
+  local found, cursor = {}, '0'
+  redis.call('SELECT', 1)
+  repeat
+    local page = redis.call('SCAN', cursor, 'MATCH', 'dialog_vars:entry:*:call', 'COUNT', 1000)
+    cursor = page[1]
+    for _, key in ipairs(page[2]) do
+      found[#found + 1] = key:sub(#'dialog_vars:entry::' + 1, -#':call' - 1)
+      found[#found + 1] = redis.call('HGET', key, 'dialog_value') or ''
+    end
+  until cursor == '0'
+  return found
+end
 
 -- How many calls each trunk, and `*` in all, had when Kamailio last wrote its dialogs: name, number and so on.
 local function standing()
-  local counts, cursor = {}, '0'
-  redis.call('SELECT', 1)
-  repeat
-    local found = redis.call('SCAN', cursor, 'MATCH', 'dialog_vars:entry:*:trunks', 'COUNT', 1000)
-    cursor = found[1]
-    for _, key in ipairs(found[2]) do
-      local caller, callee = (redis.call('HGET', key, 'dialog_value') or ''):match('^(.-)/(.*)$')
-      for _, name in ipairs({'*', caller or '', callee or ''}) do
-        counts[name] = (counts[name] or 0) + 1
-      end
+  local counts, calls = {}, standing_calls()
+  for index = 2, #calls, 2 do
+    local call = named(CALL, split(calls[index]), 1)
+    for _, name in ipairs({'*', call.from_trunk, call.to_trunk}) do
+      counts[name] = (counts[name] or 0) + 1
     end
-  until cursor == '0'
+  end
   local answer = {}
   for name, number in pairs(counts) do
     if name ~= '' then
@@ -344,6 +500,12 @@ local function standing()
 end
 
 redis.register_function{function_name = 'standing', callback = standing, flags = {'no-writes'}}
+redis.register_function{
+  -- How good media are, as JSON: of a codec, loss, jitter and round trip.
+  function_name = 'quality',
+  callback = function(_, arguments) return cjson.encode(quality(arguments[1], arguments, 2)) end,
+  flags = {'no-writes'},
+}
 redis.register_function{function_name = 'media', callback = media, flags = {'no-writes'}}
 redis.register_function{function_name = 'decide', callback = decide, flags = {'no-writes'}}
 redis.register_function{

@@ -1,0 +1,87 @@
+"""What the engine's store makes of a call's end: the record."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sbc.probe.emodel import G711, mos, rating
+
+TRIED = "deaf sip:192.0.2.9 408|carrier sip:192.0.2.7 200|"
+TOLD = f"pbx\tout\t0\t+4930111\t+4940222\t1700000000.123456\tcarrier\t040222\t{TRIED}"
+ANSWER = "1700000002.500000\tPCMA\t1\t0"
+END = "1700000062.750000\t200\tcaller-hung-up\tsealed"
+
+
+def recorded(store: Any, dialog: str, facts: str) -> dict[str, Any]:
+    store.flushall()
+    store.execute_command("FCALL", "ended", 0, dialog, facts)
+    [(_, fields)] = store.xrange("records")
+    body: dict[str, Any] = json.loads(fields["body"])
+    assert fields["key"] == body["id"]
+    return body
+
+
+def test_the_end_of_a_call_becomes_a_record(store: Any) -> None:
+    facts = "\t".join([TOLD, ANSWER, END, "1", "5", "80", "", "", ""])
+    assert recorded(store, "12:34 secret@10.0.0.2", facts) == {
+        "id": "1700000000123-12-34",
+        "call_id": "secret@10.0.0.2",
+        "call_id_out": "sealed",
+        "started": 1700000000123,
+        "answered": 1700000002500,
+        "ended": 1700000062750,
+        "caller": "+4930111",
+        "called": "+4940222",
+        "called_out": "040222",
+        "from_trunk": "pbx",
+        "to_trunk": "carrier",
+        "route": "out",
+        "emergency": False,
+        "attempts": [
+            {"trunk": "deaf", "uri": "sip:192.0.2.9", "code": 408},
+            {"trunk": "carrier", "uri": "sip:192.0.2.7", "code": 200},
+        ],
+        "code": 200,
+        "cause": "caller-hung-up",
+        "codec": "PCMA",
+        "srtp_in": True,
+        "srtp_out": False,
+        "quality": {"caller": {"loss": 1, "jitter": 5, "round_trip": 80, "mos": 4.29}, "callee": None},
+    }
+
+
+def test_what_never_happened_is_null(store: Any) -> None:
+    facts = "pbx\t\t0\t100\t200\t1700000000.5\t\t\t\t\t\t\t\t1700000000.75\t404\tno-route\t"
+    record = recorded(store, "7:8 x", facts)
+    missing = ("call_id_out", "answered", "called_out", "to_trunk", "route", "codec")
+    assert [record[name] for name in missing] == [None] * len(missing)
+    assert (record["attempts"], record["quality"]) == ([], {"caller": None, "callee": None})
+
+
+def test_the_end_of_a_call_removes_what_was_written_of_its_dialog(store: Any) -> None:
+    store.flushall()
+    store.execute_command("SELECT", 1)
+    store.hset("dialog:entry::12:34", "callid", "x")
+    store.hset("dialog_vars:entry::12:34:call", "dialog_value", TOLD)
+    store.sadd("dialog:cid::x", "dialog:entry::12:34")
+    assert store.execute_command("FCALL_RO", "standing", 0) != []
+    store.execute_command("FCALL", "ended", 0, "12:34 x", "\t".join([TOLD, ANSWER, END]))
+    store.execute_command("SELECT", 1)
+    assert store.execute_command("FCALL_RO", "standing", 0) == []
+    store.execute_command("SELECT", 0)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@given(st.integers(0, 100), st.integers(0, 400), st.integers(0, 2000))
+def test_the_score_is_that_of_the_probe(store: Any, loss: int, jitter: int, round_trip: int) -> None:
+    told = json.loads(store.execute_command("FCALL_RO", "quality", 0, "PCMU", loss, jitter, round_trip))
+    assert abs(told["mos"] - mos(rating(G711, loss=loss, delay=round_trip / 2 + 2 * jitter))) < 0.006
+
+
+def test_a_codec_without_figures_has_no_score(store: Any) -> None:
+    told = json.loads(store.execute_command("FCALL_RO", "quality", 0, "opus", 1, 2, 3))
+    assert told == {"mos": None, "loss": 1, "jitter": 2, "round_trip": 3}
