@@ -3,8 +3,9 @@
 The engine decides the same in a function of its Redis (`kind/image/redis/lib/sbc.lua`); both
 are tested against each other. Nothing here sends, counts or looks at a clock.
 
-A call is taken from the trunk whose source prefix matches best. Its number is brought to
-E.164 by the trunk's rules, unless it is an emergency number, which stays as dialled. The
+A call is taken from the trunk whose source prefix matches best. An emergency number, as dialled
+or as the trunk's `inward` rule leaves it, goes to the targets of that number and to no
+route, and stays as it is. Any other number is brought to E.164 by the trunk's rules. The
 route is the first open one in this order: patterns before prefixes, longer prefixes before
 shorter, routes of this trunk before routes of any trunk, then by `order` and `id`.
 Targets come by priority, within it by weighted draw (RFC 2782), and what does not answer
@@ -147,11 +148,14 @@ class Route:
 
 @dataclass(frozen=True)
 class Tables:
-    """Everything one SBC routes by. `down` are the URIs of addresses that fail their health check."""
+    """Everything one SBC routes by.
+
+    `emergency` has the targets of each emergency number; `down` are the URIs of addresses that fail their health check.
+    """
 
     trunks: Mapping[str, Trunk]
     routes: tuple[Route, ...]
-    emergency: frozenset[str] = frozenset()
+    emergency: Mapping[str, tuple[Target, ...]] = field(default_factory=dict)
     down: frozenset[str] = frozenset()
 
 
@@ -190,23 +194,28 @@ def decide(tables: Tables, call: Call) -> Decision:
     source = trunk_of(tables.trunks.values(), call.source)
     if source is None:
         return Decision((f"no trunk has {call.source} as a source",), code=403)
-    emergency = call.number in tables.emergency
-    number = call.number if emergency else source.plan.to_e164(source.inward.apply(call.number))
-    why = [f"{call.source} is a source of trunk {source.id}", _told(call.number, number, emergency)]
+    known = f"{call.source} is a source of trunk {source.id}"
+    caller = source.plan.to_e164(call.caller)
+    read = source.inward.apply(call.number)
+    number = next((number for number in (call.number, read) if number in tables.emergency), None)
+    if number is not None:
+        attempts = tuple(_attempts(tables, tables.emergency[number], number, caller, call.draw, emergency=True))
+        return _decided((known, f"{number} is an emergency number"), source.id, "", attempts, emergency=True)
+    number = source.plan.to_e164(read)
+    why = (known, f"{call.number} is read as {number}")
     route = best_route(tables.routes, source.id, number, call.now)
     if route is None:
-        return Decision((*why, f"no open route for {number}"), 404, source.id, emergency=emergency)
-    why.append(f"route {route.id} is the best match")
-    attempts = tuple(_attempts(tables, route, number, source.plan.to_e164(call.caller), call.draw))
+        return Decision((*why, f"no open route for {number}"), 404, source.id)
+    attempts = tuple(_attempts(tables, route.targets, number, caller, call.draw, emergency=False))
+    return _decided((*why, f"route {route.id} is the best match"), source.id, route.id, attempts, emergency=False)
+
+
+def _decided(
+    why: tuple[str, ...], trunk: str, route: str, attempts: tuple[Attempt, ...], *, emergency: bool
+) -> Decision:
+    last = tuple(f"{attempt.uri} of trunk {attempt.trunk} as {attempt.number}" for attempt in attempts)
     code = 0 if attempts else 503
-    why += [f"{attempt.uri} of trunk {attempt.trunk} as {attempt.number}" for attempt in attempts] or ["no target left"]
-    return Decision(tuple(why), code, source.id, route.id, emergency, attempts)
-
-
-def _told(dialled: str, number: str, emergency: bool) -> str:
-    if emergency:
-        return f"{number} is an emergency number"
-    return f"{dialled} is read as {number}"
+    return Decision((*why, *(last or ("no target left",))), code, trunk, route, emergency, attempts)
 
 
 def trunk_of(trunks: Iterable[Trunk], source: str) -> Trunk | None:
@@ -246,18 +255,18 @@ def matches(route: Route, number: str) -> bool:
     return re.fullmatch(expression, number, re.DOTALL) is not None
 
 
-def _attempts(tables: Tables, route: Route, number: str, caller: str, draw: int) -> Iterator[Attempt]:
+def _attempts(
+    tables: Tables, targets: Sequence[Target], number: str, caller: str, draw: int, *, emergency: bool
+) -> Iterator[Attempt]:
     pairs: list[tuple[Trunk, Address]] = []
-    for target in in_turn(route.targets, draw):
+    for target in in_turn(targets, draw):
         trunk = tables.trunks.get(target.trunk)
         if trunk is not None and trunk.enabled:
             pairs += [(trunk, address) for address in in_turn(trunk.addresses, draw)]
     pairs.sort(key=lambda pair: pair[1].uri in tables.down)
     for trunk, address in pairs[:MOST_ATTEMPTS]:
-        written = (
-            trunk.outward.apply(trunk.plan.written(number, trunk.format)) if number not in tables.emergency else number
-        )
-        yield Attempt(trunk.id, address.uri, written, trunk.plan.written(caller, trunk.format))
+        dialled = number if emergency else trunk.outward.apply(trunk.plan.written(number, trunk.format))
+        yield Attempt(trunk.id, address.uri, dialled, trunk.plan.written(caller, trunk.format))
 
 
 class _Weighted(Protocol):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from sbc.policy import Route, Tables, Trunk
+from sbc.policy import Route, Tables, Target, Trunk
 
 #: Separates the fields of what the routing script takes apart; no field may hold it.
 _BETWEEN = "\t"
@@ -36,6 +36,10 @@ CALL_FIELDS = (
 )
 ATTEMPT_FIELDS = ("uri", "number", "caller", "trunk", *CALL_FIELDS)
 ROUTE_FIELDS = ("failover", "timeout")
+
+#: An emergency call goes to its next target whatever the answer, and soon: 486 of one centre is not the end of it.
+EMERGENCY_FAILOVER = (400, 403, 404, 408, 410, 415, 480, 484, 486, 488, 500, 501, 502, 503, 504, 600, 603, 604, 606)
+EMERGENCY_TIMEOUT = 30
 
 
 class Srtp(StrEnum):
@@ -154,15 +158,29 @@ def place_entry(place: tuple[str, str], routes: Iterable[Route]) -> Entry:
     return Entry(*place, _json([_route_document(route) for route in ordered]))
 
 
+def emergency_entry(number: str, targets: Iterable[Target]) -> Entry:
+    """Where an emergency number leads, before any route and exempt from every limit."""
+    document = {
+        "targets": [asdict(target) for target in targets],
+        "calls": _route_calls(EMERGENCY_FAILOVER, EMERGENCY_TIMEOUT),
+    }
+    return Entry("sbc:emergency", number, _json(document))
+
+
 def _route_document(route: Route) -> Mapping[str, object]:
-    failover = "," + "".join(f"{code}," for code in route.failover)
     return {
         "id": route.id,
         "pattern": route.pattern,
         "window": asdict(route.window) if route.window else None,
         "targets": [asdict(target) for target in route.targets],
-        "calls": f"{failover}{_BETWEEN}{route.timeout}",
+        "calls": _route_calls(route.failover, route.timeout),
     }
+
+
+def _route_calls(failover: Iterable[int], timeout: int) -> str:
+    """What the routing script reads of a route: `ROUTE_FIELDS`, tab-separated."""
+    codes = "," + "".join(f"{code}," for code in failover)
+    return f"{codes}{_BETWEEN}{timeout}"
 
 
 def all_entries(tables: Tables, calls: Mapping[str, Calls]) -> Iterator[Entry]:
@@ -174,10 +192,10 @@ def all_entries(tables: Tables, calls: Mapping[str, Calls]) -> Iterator[Entry]:
         places[route_place(route)].append(route)
     for place, routes in places.items():
         yield place_entry(place, routes)
-    for number in sorted(tables.emergency):
-        yield Entry("sbc:emergency", number, None)
+    for number, targets in tables.emergency.items():
+        yield emergency_entry(number, targets)
     for uri in sorted(tables.down):
-        yield Entry("sbc:down", uri, None)
+        yield Entry("live:down", uri, None)
 
 
 def _json(value: object) -> str:

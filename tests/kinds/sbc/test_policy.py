@@ -105,10 +105,26 @@ def test_outside_its_hours_a_route_leaves_the_call_to_the_next_best() -> None:
 def test_an_emergency_number_stays_as_dialled_on_every_trunk() -> None:
     strict = dataclasses.replace(CARRIER, outward=NumberRule(prefix="9"))
     both = tables(route("any"), trunks=(dataclasses.replace(PBX, inward=NumberRule(strip=1)), strict))
-    rescue = dataclasses.replace(both, emergency=frozenset({"112"}))
-    assert decide(rescue, from_pbx("112")).attempts[0].number == "112"
-    assert decide(rescue, from_pbx("112")).emergency
+    rescue = dataclasses.replace(both, emergency={"112": (Target("carrier"),)})
+    for dialled in ("112", "0112"):
+        found = decide(rescue, from_pbx(dialled))
+        assert (found.emergency, found.attempts[0].number) == (True, "112")
     assert decide(both, from_pbx("112")).attempts[0].number == "912"
+
+
+def test_an_emergency_number_goes_to_its_own_targets_before_any_route() -> None:
+    centre = Trunk("centre", (), (Address("sip:192.0.2.112"),))
+    shut = Window(((0, 0),))
+    both = tables(
+        route("exact", prefix="112"),
+        route("pattern", pattern="11X"),
+        route("shut", window=shut),
+        trunks=(PBX, CARRIER, centre),
+        emergency={"112": (Target("centre", 1), Target("carrier", 2))},
+    )
+    found = decide(both, from_pbx("112"))
+    assert [attempt.trunk for attempt in found.attempts] == ["centre", "carrier"]
+    assert (found.route, found.why[1]) == ("", "112 is an emergency number")
 
 
 @pytest.mark.parametrize(
@@ -138,6 +154,7 @@ NUMBERS = st.text("+0149", max_size=5)
 WEIGHTS = st.integers(1, 3)
 PRIORITIES = st.integers(1, 2)
 ADDRESSES = st.builds(Address, st.sampled_from(["sip:a", "sip:b", "sip:c"]), PRIORITIES, WEIGHTS)
+TARGETS = st.builds(Target, st.sampled_from(["t0", "t1", "t2", "gone"]), PRIORITIES, WEIGHTS)
 WINDOWS = st.builds(
     Window,
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 10_080)), min_size=1, max_size=2).map(tuple),
@@ -164,10 +181,9 @@ def routes(draw: st.DrawFn, number: int) -> Route:
     match: dict[str, Any] = {"prefix": draw(st.just("") | NUMBERS)}
     if draw(st.integers(0, 3)) == 0:
         match = {"pattern": draw(st.text("XZN+04", max_size=4)) + draw(st.sampled_from(["", "."]))}
-    targets = st.builds(Target, st.sampled_from(["t0", "t1", "t2", "gone"]), PRIORITIES, WEIGHTS)
     return Route(
         f"r{number}",
-        tuple(draw(st.lists(targets, max_size=4))),
+        tuple(draw(st.lists(TARGETS, max_size=4))),
         trunk=draw(st.sampled_from(["*", "*", "t0", "t1"])),
         order=draw(st.integers(1, 2)),
         window=draw(st.none() | WINDOWS),
@@ -186,7 +202,7 @@ def worlds(draw: st.DrawFn) -> Tables:
     return Tables(
         {trunk.id: trunk for trunk in known},
         tuple(draw(routes(number)) for number in range(count)),
-        frozenset(draw(st.lists(NUMBERS, max_size=1))),
+        draw(st.dictionaries(NUMBERS, st.lists(TARGETS, max_size=3).map(tuple), max_size=1)),
         frozenset(draw(st.lists(st.sampled_from(["sip:a", "sip:b"]), max_size=2))),
     )
 
@@ -203,11 +219,7 @@ CALLERS = st.builds(
 )
 
 
-# The same worlds at each run. Others, drawn at random, still show one disagreement, on how a number is written for a
-# trunk (0 against 90): it is known, and must go before the SBC is sold.
-@settings(
-    max_examples=400, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(world=worlds(), calls=st.lists(CALLERS, min_size=1, max_size=5))
 def test_the_engine_decides_as_the_policy_does(store: Any, world: Tables, calls: list[Call]) -> None:
     load(store, world)

@@ -34,8 +34,9 @@ IN = Route("in", (Target("pbx"),), trunk="carrier")
 
 
 def tables(*trunks: Trunk, routes: tuple[Route, ...] = (OUT, IN), emergency: tuple[str, ...] = ()) -> Tables:
+    """These trunks besides the PBX and the carrier, to whom the emergency numbers lead."""
     known = {trunk.id: trunk for trunk in (PBX, CARRIER, *trunks)}
-    return Tables(known, routes, frozenset(emergency))
+    return Tables(known, routes, dict.fromkeys(emergency, (Target("carrier"),)))
 
 
 def carried(**changes: dict[str, Any]) -> dict[str, Calls]:

@@ -5,8 +5,8 @@
 --
 --   sbc:trunks    id -> JSON            sbc:sources    "4:" .. bits of a prefix -> trunk id
 --   sbc:routes    trunk/prefix -> JSON list      sbc:patterns   trunk -> JSON list
---   sbc:lengths   set of "4:<prefix length>"     sbc:emergency  set of numbers
---   sbc:down      set of address URIs
+--   sbc:lengths   set of "4:<prefix length>"     sbc:emergency  number -> JSON
+--   live:down     set of address URIs that fail their health check, kept by Kamailio
 
 local MOST_ATTEMPTS = 8
 local WEEK = 7 * 24 * 60
@@ -220,12 +220,12 @@ local function trunk_by_id(id)
   return trunk and trunk.enabled and trunk or nil
 end
 
-local function find_pairs(route, draw)
+local function find_pairs(targets, draw)
   local up, down = {}, {}
-  for _, target in ipairs(in_turn(route.targets, draw)) do
+  for _, target in ipairs(in_turn(targets, draw)) do
     local trunk = trunk_by_id(target.trunk)
     for _, address in ipairs(trunk and in_turn(trunk.addresses, draw) or {}) do
-      local is_down = redis.call('SISMEMBER', 'sbc:down', address.uri) == 1
+      local is_down = redis.call('SISMEMBER', 'live:down', address.uri) == 1
       table.insert(is_down and down or up, {trunk = trunk, address = address})
     end
   end
@@ -242,6 +242,15 @@ local function attempt(pair, number, caller, emergency)
   return table.concat({pair.address.uri, dialled, written(trunk.plan, caller, trunk.format), trunk.id, trunk.calls}, '\t')
 end
 
+local function find_emergency(...)
+  for _, number in ipairs({...}) do
+    local encoded = redis.call('HGET', 'sbc:emergency', number)
+    if encoded then
+      return cjson.decode(encoded), number
+    end
+  end
+end
+
 -- What a record will say of a call that has arrived, first of the fields in CALL below.
 local function told(trunk, route, emergency, caller, number)
   return table.concat({trunk, route, emergency and '1' or '0', caller, number}, '\t')
@@ -250,24 +259,25 @@ end
 -- The answer: code, what is `told`, the settings of its trunk and of its route, then an attempt each.
 local function decide(_, arguments)
   local source, known, draw, now = arguments[1]:match('^(.-)\t(.-)\t(.-)\t(.*)$')
-  local number, caller = arguments[2], arguments[3]
+  local caller = arguments[3]
   local id = known ~= '' and known or find_trunk_id(source)
   local trunk = id and trunk_by_id(id)
   if not trunk then
-    return {'403', told('', '', false, caller, number), '', ''}
+    return {'403', told('', '', false, caller, arguments[2]), '', ''}
   end
-  local emergency = redis.call('SISMEMBER', 'sbc:emergency', number) == 1
+  local read = apply(trunk.inward, arguments[2])
+  local route, number = find_emergency(arguments[2], read)
+  local emergency = route ~= nil
   if not emergency then
-    number = to_e164(trunk.plan, apply(trunk.inward, number))
+    number = to_e164(trunk.plan, read)
+    route = best_route(trunk.id, number, now ~= '' and tonumber(now) or tonumber(redis.call('TIME')[1]))
   end
   caller = to_e164(trunk.plan, caller)
-  local moment = now ~= '' and tonumber(now) or tonumber(redis.call('TIME')[1])
-  local route = best_route(trunk.id, number, moment)
   if not route then
-    return {'404', told(trunk.id, '', emergency, caller, number), trunk.calls, ''}
+    return {'404', told(trunk.id, '', false, caller, number), trunk.calls, ''}
   end
-  local answer = {'0', told(trunk.id, route.id, emergency, caller, number), trunk.calls, route.calls}
-  for index, pair in ipairs(find_pairs(route, tonumber(draw))) do
+  local answer = {'0', told(trunk.id, route.id or '', emergency, caller, number), trunk.calls, route.calls}
+  for index, pair in ipairs(find_pairs(route.targets, tonumber(draw))) do
     if index > MOST_ATTEMPTS then
       break
     end
