@@ -20,7 +20,9 @@ from worker.topology import ConfigFile, Container, Database, Exec, ProbeRole, Vn
 VNF = "sbc"
 KAMAILIO, RTPENGINE, REDIS = "kamailio", "rtpengine", "redis"
 IMAGES = {name: f"naas/sbc-{name}:1" for name in (KAMAILIO, RTPENGINE, REDIS, PROBE)}
-PROGRAMS = "/usr/lib/naas"
+PROGRAMS = render.PROGRAMS
+#: The timeouts in rtpengine's file are applied by Kamailio's program: there is nothing to do where the file lies.
+RELOADS = {KAMAILIO: render.RELOAD, RTPENGINE: ("true",)}
 
 #: What one core carries: calls with their media, and new ones in a second.
 CALLS_PER_CORE = 500
@@ -91,14 +93,18 @@ def certificate_names(spec: SbcSpec, context: Context) -> tuple[str, ...]:
 
 def _sbc(spec: SbcSpec, context: Context) -> Vnf:
     engine = _engine(spec, context)
+    files = {
+        name: tuple(ConfigFile(file, content) for file, content in of_container.items())
+        for name, of_container in render.files(engine).items()
+    }
     containers = (
-        _container(REDIS, context, render.REDIS, ConfigFile("redis.conf", render.redis(engine))),
-        _container(RTPENGINE, context, render.RTPENGINE, ConfigFile("rtpengine.conf", render.rtpengine(engine))),
-        _container(KAMAILIO, context, render.KAMAILIO, *_kamailio_files(spec, context, engine)),
+        _container(REDIS, context, render.REDIS, *files[REDIS]),
+        _container(RTPENGINE, context, render.rtpengine_command(engine), *files[RTPENGINE]),
+        _container(KAMAILIO, context, render.kamailio_command(engine), *files[KAMAILIO], *_secrets(spec, context)),
     )
     probes = (
-        Exec("ready", KAMAILIO, (f"{PROGRAMS}/ready",), role=ProbeRole.READINESS),
-        Exec("health", KAMAILIO, (f"{PROGRAMS}/health",), parser="conditions"),
+        Exec("ready", KAMAILIO, render.READY, role=ProbeRole.READINESS),
+        Exec("health", KAMAILIO, render.HEALTH, parser="conditions"),
     )
     return Vnf(VNF, containers, SYSCTLS, probes, Database("run", "redis.sock", engine.redis_password))
 
@@ -113,6 +119,7 @@ def _engine(spec: SbcSpec, context: Context) -> render.Engine:
         workers=2 + 2 * math.ceil(context.cpu),
         media_threads=max(1, math.ceil(context.cpu * CPU[RTPENGINE])),
         most_calls=spec.most_calls,
+        most_per_second=spec.most_calls_per_second,
         longest_call=spec.longest_call,
         longest_message=spec.longest_message,
         media_timeout=spec.media_timeout,
@@ -120,12 +127,10 @@ def _engine(spec: SbcSpec, context: Context) -> render.Engine:
     )
 
 
-def _kamailio_files(spec: SbcSpec, context: Context, engine: render.Engine) -> Iterator[ConfigFile]:
-    yield ConfigFile("kamailio.cfg", render.kamailio(engine))
+def _secrets(spec: SbcSpec, context: Context) -> Iterator[ConfigFile]:
     yield ConfigFile("hide.key", context.secret("hide"))
     if spec.tls:
         chain, key = own_certificate(spec, context)
-        yield ConfigFile("tls.cfg", render.tls(engine))
         yield ConfigFile("tls.crt", chain)
         yield ConfigFile("tls.key", key)
         yield ConfigFile("peers.crt", spec.tls.authorities or _authority(context) or chain)
@@ -149,7 +154,7 @@ def _container(name: str, context: Context, command: tuple[str, ...], *files: Co
         image=IMAGES[name],
         command=command,
         files=files,
-        reload=(f"{PROGRAMS}/reload",) if name == KAMAILIO else None,
+        reload=RELOADS.get(name),
         tmpfs=TMPFS,
         volumes=(Volume("run", render.RUN), Volume("state", render.STATE)),
         cpu=context.cpu * CPU[name],

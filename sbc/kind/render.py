@@ -6,7 +6,10 @@ with the ports and the size of the SBC.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +26,18 @@ FILES = "/etc/naas"
 #: For TLS 1.2: forward secrecy and authenticated encryption only. Those of TLS 1.3 are all of that kind.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
-#: What the containers run. The default allocator of Kamailio is a debugging one and doubles the CPU.
-KAMAILIO = (
+#: The default allocator of Kamailio is a debugging one and doubles the CPU.
+_KAMAILIO = (
     *("kamailio", "-DD", "-E", "-x", "tlsf", "-X", "tlsf", "-m", "256", "-M", "8"),
     *("-Y", RUN, "-w", "/tmp", "-f", f"{FILES}/kamailio.cfg"),  # noqa: S108 - the container's own tmpfs
 )
-RTPENGINE = ("rtpengine", "--foreground", f"--config-file={FILES}/rtpengine.conf")
 REDIS = ("/usr/lib/naas/entry", f"{FILES}/redis.conf")
+
+#: Programs of Kamailio's image. RELOAD is run after its files changed.
+PROGRAMS = "/usr/lib/naas"
+RELOAD = (f"{PROGRAMS}/reload",)
+READY = (f"{PROGRAMS}/ready",)
+HEALTH = (f"{PROGRAMS}/health",)
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -61,6 +69,7 @@ class Engine:
     workers: int = 4
     media_threads: int = 2
     most_calls: int = 1000
+    most_per_second: int = 1000
     longest_call: int = 43_200
     longest_message: int = 12_288
     media_timeout: int = 60
@@ -81,25 +90,62 @@ def kamailio(engine: Engine) -> str:
         run=RUN,
         redis_password=engine.redis_password,
         dialog_mode=2,
-        longest_call=engine.longest_call,
-        longest_message=engine.longest_message,
-        most_calls=engine.most_calls,
-        realm=engine.realm,
         attempt_fields=entries.ATTEMPT_FIELDS,
         call_fields=entries.CALL_FIELDS,
         route_fields=entries.ROUTE_FIELDS,
     )
 
 
+def kamailio_command(engine: Engine) -> tuple[str, ...]:
+    """What Kamailio's container runs. It names the configuration's digest, for a change there takes a new start;
+    everything else (`settings`, TLS) is applied by RELOAD."""
+    digest = hashlib.blake2b(kamailio(engine).encode(), digest_size=8).hexdigest()
+    return (*_KAMAILIO, "-A", f"CONFIGURATION={digest}")
+
+
+def settings(engine: Engine) -> str:
+    """What the image's programs must know, and what they apply to the running daemons: settings.json."""
+    document = {
+        "redis_password": engine.redis_password,
+        "tls": engine.tls,
+        "tls_addresses": [address for side in engine.sides for address in side.addresses] if engine.tls else [],
+        "limits": _limits(engine),
+        "media": {"timeout": engine.media_timeout, "silenttimeout": engine.silent_timeout},
+    }
+    return json.dumps(document, indent=1)
+
+
+def _limits(engine: Engine) -> Mapping[str, int | str]:
+    """What the routing script reads as `$shv(name)`: it changes while calls stand."""
+    return {
+        "realm": engine.realm,
+        "most_calls": engine.most_calls,
+        "most_per_second": engine.most_per_second,
+        "longest_call": engine.longest_call,
+        "longest_message": engine.longest_message,
+    }
+
+
+def limits(engine: Engine) -> str:
+    """What Kamailio starts with of that which RELOAD applies later: limits.cfg."""
+    return _render("limits.cfg.j2", limits=_limits(engine))
+
+
 def tls(engine: Engine) -> str:
     return _render("tls.cfg.j2", files=FILES, ciphers=CIPHERS, mutual=engine.mutual_tls)
+
+
+def rtpengine_command(engine: Engine) -> tuple[str, ...]:
+    """What rtpengine's container runs. What takes a new start is here; its timeouts, in the file, are also applied by
+    Kamailio's RELOAD."""
+    interfaces = [f"--interface={side.name}/{address}" for side in engine.sides for address in side.addresses]
+    return ("rtpengine", "--foreground", f"--config-file={FILES}/rtpengine.conf", *interfaces)
 
 
 def rtpengine(engine: Engine) -> str:
     low, high = engine.media_ports
     return _render(
         "rtpengine.conf.j2",
-        interfaces=[f"{side.name}/{address}" for side in engine.sides for address in side.addresses],
         port_min=low,
         port_max=high,
         media_timeout=engine.media_timeout,
@@ -113,6 +159,20 @@ def redis(engine: Engine) -> str:
     return _render(
         "redis.conf.j2", run=RUN, state=STATE, redis_password=engine.redis_password, memory=engine.redis_memory
     )
+
+
+def files(engine: Engine) -> Mapping[str, Mapping[str, str]]:
+    """By container, what it finds in FILES but for keys and certificates (hide.key, tls.crt, tls.key, peers.crt)."""
+    of_kamailio = {
+        "kamailio.cfg": kamailio(engine),
+        "limits.cfg": limits(engine),
+        "settings.json": settings(engine),
+    }
+    return {
+        "redis": {"redis.conf": redis(engine)},
+        "rtpengine": {"rtpengine.conf": rtpengine(engine)},
+        "kamailio": of_kamailio | ({"tls.cfg": tls(engine)} if engine.tls else {}),
+    }
 
 
 def _listens(address: str, tls: bool) -> list[str]:

@@ -90,6 +90,7 @@ def test_a_secret_is_in_no_repr() -> None:
     "change",
     [
         {"most_calls": 400},
+        {"most_calls_per_second": 30},
         {"longest_call": 600},
         {"longest_message": 4096},
         {"realm": "other.example"},

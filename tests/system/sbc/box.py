@@ -86,20 +86,19 @@ class Box:
 
     def write_files(self) -> None:
         etc = self.dir / "etc"
-        (etc / "kamailio.cfg").write_text(render.kamailio(self.engine))
-        (etc / "rtpengine.conf").write_text(render.rtpengine(self.engine))
-        (etc / "redis.conf").write_text(render.redis(self.engine))
+        for files in render.files(self.engine).values():
+            for name, content in files.items():
+                (etc / name).write_text(content)
         if self.engine.tls:
-            (etc / "tls.cfg").write_text(render.tls(self.engine))
             self.issue("tls")
         if not (etc / "hide.key").exists():
             (etc / "hide.key").write_text(secrets.token_hex(32))
 
-    def issue(self, name: str) -> None:
+    def issue(self, name: str, days: int = 90) -> None:
         """A certificate and its key, signed by themselves and trusted as a peer's."""
         etc = self.dir / "etc"
         crt, key = etc / f"{name}.crt", etc / f"{name}.key"
-        kind = ("-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+        kind = ("-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(days))
         run("openssl", "req", *kind, "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(crt))
         with (etc / "peers.crt").open("a") as peers:
             peers.write(crt.read_text())
@@ -111,10 +110,10 @@ class Box:
         until(lambda: self.redis().ping())
 
     def start_rtpengine(self) -> None:
-        self._container("rtpengine", *render.RTPENGINE)
+        self._container("rtpengine", *render.rtpengine_command(self.engine))
 
     def start_kamailio(self) -> None:
-        self._container("kamailio", *render.KAMAILIO)
+        self._container("kamailio", *render.kamailio_command(self.engine))
         until(self.answers)
 
     def answers(self) -> bool:
@@ -127,6 +126,7 @@ class Box:
     def load(self, tables: Tables, calls: Mapping[str, entries.Calls]) -> None:
         """Make the tables these and no others."""
         self.redis().flushdb()
+        self.redis().set("revision", 1)
         self.put(entries.all_entries(tables, calls))
 
     def put(self, items: Iterable[entries.Entry]) -> None:
@@ -167,6 +167,11 @@ class Box:
         """The last call's record, as soon as it is there."""
         until(lambda: bool(self.records()))
         return self.records()[-1]
+
+    def program(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a program of Kamailio's image, as the platform does."""
+        command = ["docker", "exec", f"{self.name}-kamailio", f"{render.PROGRAMS}/{name}", *arguments]
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
 
     def logs(self, container: str) -> str:
         return run("docker", "logs", f"{self.name}-{container}")

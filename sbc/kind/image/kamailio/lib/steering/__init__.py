@@ -1,0 +1,1 @@
+"""What the programs of an SBC's signalling container are made of: they ask its daemons and steer them."""

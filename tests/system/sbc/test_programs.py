@@ -1,0 +1,123 @@
+"""The programs that the platform runs in an SBC: they tell how it is and take in changed files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import ssl
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.sbc.box import INSIDE, Box, run, until
+from tests.system.sbc.calls import call, carried, tables
+
+pytestmark = pytest.mark.system
+
+KINDS = {"SignallingAlive", "MediaAlive", "StateAlive", "TablesLoaded", "CertificateValid"}
+
+
+@pytest.fixture(scope="module")
+def secure() -> Iterator[Box]:
+    box = Box(tls=True)
+    try:
+        box.start()
+        box.load(tables(), carried())
+        until(lambda: box.program("ready").returncode == 0)
+        yield box
+    finally:
+        box.close()
+
+
+def conditions(box: Box) -> dict[str, tuple[str, str]]:
+    done = box.program("health")
+    assert done.returncode == 0, done.stderr
+    return {item["type"]: (item["status"], item["message"]) for item in json.loads(done.stdout)}
+
+
+def unwell(box: Box) -> set[str]:
+    return {name for name, (status, _) in conditions(box).items() if status != "true"}
+
+
+def served(box: Box) -> bytes:
+    """The certificate that the SBC shows to the PBX, in DER."""
+    said = run("ip", "netns", "exec", box.namespace("pbx"), "sh", "-c",
+               f"openssl s_client -connect {INSIDE}.1:5061 </dev/null 2>/dev/null | openssl x509")  # fmt: skip
+    return ssl.PEM_cert_to_DER_cert(said)
+
+
+def lies_in(box: Box) -> bytes:
+    return ssl.PEM_cert_to_DER_cert((box.dir / "etc/tls.crt").read_text())
+
+
+def test_a_well_sbc_is_ready_and_says_so(secure: Box) -> None:
+    assert set(conditions(secure)) == KINDS
+    assert unwell(secure) == set()
+    assert secure.program("ready").returncode == 0
+
+
+def test_without_tables_it_is_not_ready(secure: Box) -> None:
+    secure.redis().delete("revision")
+    try:
+        done = secure.program("ready")
+    finally:
+        secure.redis().set("revision", 1)
+    assert (done.returncode, done.stdout.strip()) == (1, "no tables have arrived yet")
+
+
+@pytest.mark.parametrize(
+    ("container", "missing"), [("rtpengine", {"MediaAlive"}), ("redis", {"StateAlive", "TablesLoaded"})]
+)
+def test_what_does_not_answer_is_named(secure: Box, container: str, missing: set[str]) -> None:
+    run("docker", "pause", f"{secure.name}-{container}")
+    try:
+        assert unwell(secure) == missing
+        assert secure.program("ready").returncode == 1
+    finally:
+        run("docker", "unpause", f"{secure.name}-{container}")
+
+
+def test_a_certificate_about_to_end_is_a_condition(secure: Box) -> None:
+    secure.issue("tls", days=5)
+    assert conditions(secure)["CertificateValid"] == ("false", "the certificate ends in 4 days")
+    secure.issue("tls")
+    assert unwell(secure) == set()
+
+
+def test_a_new_certificate_is_served_after_a_reload(secure: Box) -> None:
+    secure.issue("tls")
+    assert served(secure) != lies_in(secure)
+    done = secure.program("reload")
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert served(secure) == lies_in(secure)
+
+
+def test_a_key_of_another_certificate_is_refused_in_words_and_the_old_one_stays(secure: Box) -> None:
+    before = served(secure)
+    key = (secure.dir / "etc/tls.key").read_text()
+    secure.issue("tls")
+    (secure.dir / "etc/tls.key").write_text(key)
+    done = secure.program("reload")
+    assert (done.returncode, done.stdout.strip()) == (1, "the key is not the certificate's")
+    assert served(secure) == before
+    secure.issue("tls")
+    assert secure.program("reload").returncode == 0
+
+
+def test_limits_change_without_a_restart(secure: Box) -> None:
+    started = secure.rpc("core.uptime")["up_since"]
+    was = secure.engine
+    secure.engine = dataclasses.replace(was, most_calls=0, media_timeout=17)
+    try:
+        secure.write_files()
+        done = secure.program("reload")
+        assert done.returncode == 0, done.stdout
+        refused = secure.sipp("pbx", "refused-503", "-p", "5060", "-m", "1", "-s", "+4940222", f"{INSIDE}.1:5060")
+        assert refused.wait(10) == 0, secure.said()
+    finally:
+        secure.engine = was
+        secure.write_files()
+        assert secure.program("reload").returncode == 0
+    until(lambda: secure.counter("*") == 0)
+    call(secure, "pbx", "carrier", "call", "answer")
+    assert secure.rpc("core.uptime")["up_since"] == started
