@@ -38,6 +38,8 @@ def core_settings() -> dict[str, object]:
                 "schedule": SWEEP_INTERVAL,
                 "options": {"expires": SWEEP_INTERVAL},
             },
+            "sbc-sweep": {"task": "sbc.sweep", "schedule": SWEEP_INTERVAL, "options": {"expires": SWEEP_INTERVAL}},
+            "sbc-prune": {"task": "sbc.prune", "schedule": 600.0, "options": {"expires": 600}},
             "forget-idempotency-keys": {"task": "tenants.forget", "schedule": 3600.0, "options": {"expires": 600}},
         },
     }

@@ -71,6 +71,9 @@ NAAS_ENCRYPTION_KEYS = tuple(
 NAAS_CORE_IDENTITY_FILE = Path(env.str("NAAS_CORE_IDENTITY_FILE", default=str(NAAS_VAR / "core-identity.json")))
 #: Modules of the kinds on sale; each exposes KIND.
 NAAS_KINDS = ("services.kinds.router", "sbc.kind")
+#: By kind, called with a service and the spec that an order wants of it: raises `Invalid` for what does not agree with
+#: what else is kept of the service.
+NAAS_SPEC_CHECKS = {"sbc": "sbc.agreement.check"}
 #: Called with a tenant: what of the quota is in use. See `tenants.verbs.quotas.Usage`.
 NAAS_QUOTA_USAGE: str | None = "services.limits.usage"
 

@@ -81,12 +81,16 @@ def parse(kind: Kind, document: object) -> Spec:
         raise Invalid(problems_of(error)) from None
 
 
-def compose(
-    instance: ServiceInstance, kind: Kind, spec: Spec, size: OfferingSize, ports: tuple[PlacedPort, ...]
-) -> DesiredState:
-    """What should stand for this spec on these ports. Raises `SpecError` when the kind cannot render it."""
-    addresses = {port.request.key: held(instance, port) for port in ports}
-    context = Context(
+def wanted(instance: ServiceInstance) -> tuple[Spec, Context]:
+    """The spec that is wanted of an instance now, and what its kind may know besides."""
+    kind = kinds()[instance.kind]
+    spec = kind.spec.model_validate_json(json.dumps(reveal(instance.spec)))
+    return spec, context_of(instance, instance.size, placed_ports(instance, kind.ports(spec)))
+
+
+def context_of(instance: ServiceInstance, size: OfferingSize, ports: tuple[PlacedPort, ...]) -> Context:
+    """What a kind may know of an instance on these ports."""
+    return Context(
         instance=instance.pk,
         name=instance.name,
         cpu=float(size.vcpu),
@@ -95,12 +99,19 @@ def compose(
             port.request.key: Port(
                 name=port.request.name,
                 segment=port.segment.pk,
-                addresses=addresses[port.request.key],
+                addresses=held(instance, port),
                 mtu=port.segment.mtu,
             )
             for port in ports
         },
     )
+
+
+def compose(
+    instance: ServiceInstance, kind: Kind, spec: Spec, size: OfferingSize, ports: tuple[PlacedPort, ...]
+) -> DesiredState:
+    """What should stand for this spec on these ports. Raises `SpecError` when the kind cannot render it."""
+    context = context_of(instance, size, ports)
     vnfs = kind.render(spec, context)
     rate = size.port_rate_mbps * MBIT if size.port_rate_mbps else None
     return DesiredState(
@@ -113,7 +124,7 @@ def compose(
                 vnf=port.request.vnf or vnfs[0].name,
                 port=port.request.name,
                 segment=port.segment.pk,
-                addresses=addresses[port.request.key],
+                addresses=context.ports[port.request.key].addresses,
                 mac=_mac(instance.pk, port.request.key),
                 routes=tuple(Route(destination, via) for destination, via in port.request.routes),
                 rate_in=rate,

@@ -28,7 +28,7 @@ from services.models import (
     Revision,
     ServiceInstance,
 )
-from services.registry import kind_named, kinds
+from services.registry import check_spec, kind_named, kinds
 from services.secrets import keep, protect, reveal
 from tenants import scope
 
@@ -121,6 +121,7 @@ def _delete(order: ProductOrder, position: int, request: ItemRequest) -> OrderIt
 
 def _want(instance: ServiceInstance, kind: Kind, spec: Spec, size: OfferingSize, reason: str) -> dict[str, Any]:
     """Make this spec what is wanted of the instance: pinned to segments, with addresses, rendered once as a check."""
+    _under_spec(lambda: check_spec(instance, spec))
     ports = _under_spec(lambda: placed_ports(instance, kind.ports(spec)))
     stored = protect(spec)
     for port in ports:

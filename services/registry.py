@@ -11,7 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from naas.core.errors import Invalid, Problem
-from services.kind import Kind
+from services.kind import Kind, Spec
+from services.models import ServiceInstance
 
 
 @cache
@@ -38,3 +39,9 @@ def kind_named(name: str, path: str = "kind") -> Kind:
     except KeyError:
         known = ", ".join(sorted(kinds()))
         raise Invalid([Problem(path, f"no kind is called {name!r}; there are: {known}")]) from None
+
+
+def check_spec(instance: ServiceInstance, spec: Spec) -> None:
+    """Ask whoever keeps more of a kind than its spec whether a new one agrees with that. Raises `Invalid`."""
+    if path := settings.NAAS_SPEC_CHECKS.get(instance.kind):
+        import_string(path)(instance, spec)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from sbc.kind.entries import Calls, Entry, place_entry, route_place, trunk_entries
+from sbc.kind.entries import Calls, Entry, place_entry, route_place, source_field, trunk_entries
 from sbc.kind.fields import is_address, zone
 from sbc.kind.route import DAYS, RouteSpec, WindowSpec
+from sbc.kind.security import EmergencySpec, SourceRule
 from sbc.kind.spec import SbcSpec
 from sbc.kind.trunk import NumberChange, TrunkAddress, TrunkSpec
 from sbc.policy import ANY_TRUNK, WEEK, Address, NumberPlan, NumberRule, Route, Target, Trunk, Window
@@ -30,19 +31,27 @@ MOST_FIELDS = 1000
 #: A member here may stand for several trunks, so a change takes none away: one too many costs a look, nothing else.
 SHARED = frozenset({"sbc:lengths"})
 
+ANY_SIDE = "*"
+
 _DAY = 24 * 60
 
 
 @dataclass(frozen=True)
 class World:
-    """Addresses of each side, without prefix length, and what else of the spec trunks are written with."""
+    """Addresses of each side, without prefix length, and what else of the spec trunks are written with.
+
+    `fixed` are the entries that are there without any document.
+    """
 
     sides: Mapping[str, tuple[str, ...]]
     country: str = ""
+    tls: bool = False
+    fixed: tuple[Entry, ...] = ()
 
 
-def world(spec: SbcSpec, context: Context) -> World:
-    return World({port.name: hosts(context, port.name) for port in spec.ports}, spec.country or "")
+def world(spec: SbcSpec, context: Context, fixed: tuple[Entry, ...] = ()) -> World:
+    sides = {port.name: hosts(context, port.name) for port in spec.ports}
+    return World(sides, spec.country or "", spec.tls is not None, fixed)
 
 
 def hosts(context: Context, port: str) -> tuple[str, ...]:
@@ -209,6 +218,16 @@ def of_routes(specs: Iterable[RouteSpec], now: datetime) -> tuple[Entry, ...]:
             compiled = route(spec, now)
             places[route_place(compiled)].append(compiled)
     return tuple(place_entry(place, routes) for place, routes in places.items())
+
+
+def of_emergency(spec: EmergencySpec) -> tuple[Entry, ...]:
+    """The entries of all emergency numbers."""
+    return tuple(Entry("sbc:emergency", number, None) for number in spec.numbers)
+
+
+def of_source(rule: SourceRule) -> tuple[Entry, ...]:
+    """The entry of one source rule: by side (`*` is every side) and the bits of its prefix."""
+    return (Entry("sbc:rules", f"{rule.side or ANY_SIDE}/{source_field(rule.cidr)}", rule.action),)
 
 
 def commands(before: Iterable[Entry], after: Iterable[Entry]) -> tuple[Command, ...]:

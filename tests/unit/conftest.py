@@ -129,3 +129,20 @@ M = TypeVar("M", bound=Model)
 def fresh(row: M) -> M:
     """The row as it is in the database now."""
     return type(row)._base_manager.get(pk=row.pk)
+
+
+def session_border_controller(name: str = "sbc", **spec: Any) -> ItemRequest:
+    """An add of an SBC with a side on each of the fixtures' segments."""
+    ports = [{"name": "inside", "segment": "lan"}, {"name": "outside", "segment": "core"}]
+    document = {"ports": ports, "country": "49", **spec}
+    return ItemRequest(action="add", kind="sbc", pop="fra1", name=name, size="S", spec=document)
+
+
+@pytest.fixture
+def sbc(actor: Actor, lan: Segment, core: Segment) -> ServiceInstance:
+    """An SBC that was ordered and found active."""
+    order = orders.place(actor=actor, items=[session_border_controller()])
+    orders.start(order_id=order.pk)
+    instance: ServiceInstance = order.items.get().instance
+    found(instance, Phase.CONVERGED)
+    return fresh(instance)

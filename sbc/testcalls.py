@@ -1,0 +1,88 @@
+"""Test calls: made on request through the looking glass, and the one that an SBC was accepted by."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from sbc.kind import KIND
+from sbc.models import TestCall
+from services import inquiries
+from services.lifecycle import ServiceState
+from services.models import OPEN_INQUIRY, Deployment, Inquiry, ServiceInstance
+from tenants.actor import Actor
+from tenants.verbs import audit
+from worker.report import Status
+
+#: The looking glass's question, and the condition that the PoP's own test calls report.
+QUESTION = CONDITION = "test-call"
+PLATFORM = "platform"
+
+
+@transaction.atomic
+def make(*, actor: Actor, instance: ServiceInstance, **how: Any) -> TestCall:
+    """Place a test call. Raises what `inquiries.ask` raises."""
+    asked = inquiries.ask(actor=actor, instance=instance, question=QUESTION, arguments=how)
+    call: TestCall = TestCall.unscoped.create(
+        tenant=actor.tenant,
+        instance=instance,
+        occasion=TestCall.Occasion.REQUEST,
+        inquiry=asked,
+        generation=instance.generation,
+        made_at=timezone.now(),
+        made_by=actor.label,
+    )
+    audit.record(actor, "test-call.make", call, service=instance.pk, **how)
+    return call
+
+
+def settle(call: TestCall) -> TestCall:
+    """Take over what the inquiry of a test call has brought. Doing it twice does no harm."""
+    inquiry = call.inquiry
+    if inquiry is None or inquiry.state == OPEN_INQUIRY or call.message:
+        return call
+    call.passed, call.message, call.result = _outcome(inquiry)
+    call.save(update_fields=["passed", "message", "result"])
+    return call
+
+
+def _outcome(inquiry: Inquiry) -> tuple[bool | None, str, Any]:
+    """Whether the call passed (None: nobody knows), a sentence, and what was measured."""
+    if inquiry.error:
+        return None, inquiry.error[:500], None
+    try:
+        result = json.loads(inquiry.output)
+        return bool(result["passed"]), str(result["message"])[:500], result
+    except (ValueError, KeyError, TypeError):
+        return None, f"the probe ended with status {inquiry.status} and said nothing that can be read", None
+
+
+def sweep() -> None:
+    """Settle what was answered, and give each new SBC its birth certificate."""
+    answered = TestCall.unscoped.filter(message="", inquiry__isnull=False).exclude(inquiry__state=OPEN_INQUIRY)
+    for call in answered.select_related("inquiry"):
+        settle(call)
+    born = Deployment.unscoped.filter(instance__kind=KIND.name, instance__state=ServiceState.ACTIVE)
+    for deployment in born.exclude(instance__test_calls__occasion=TestCall.Occasion.ACCEPTANCE):
+        _certify(deployment)
+
+
+def _certify(deployment: Deployment) -> None:
+    found = next((c for c in deployment.conditions if c["type"] == CONDITION), None)
+    if found is None or found["status"] != Status.TRUE:
+        return
+    TestCall.unscoped.get_or_create(
+        instance_id=deployment.instance_id,
+        occasion=TestCall.Occasion.ACCEPTANCE,
+        defaults={
+            "tenant_id": deployment.tenant_id,
+            "generation": deployment.observed_generation,
+            "passed": True,
+            "message": found["message"][:500],
+            "made_at": deployment.reported_at or timezone.now(),
+            "made_by": PLATFORM,
+        },
+    )
