@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from sbc.kind.entries import Calls, Entry, place_entry, route_place, source_field, trunk_entries
+from sbc.kind.entries import Calls, Entry, emergency_entry, place_entry, route_place, source_field, trunk_entries
 from sbc.kind.fields import is_address, zone
 from sbc.kind.route import DAYS, RouteSpec, WindowSpec
 from sbc.kind.security import EmergencySpec, SourceRule
@@ -222,7 +222,8 @@ def of_routes(specs: Iterable[RouteSpec], now: datetime) -> tuple[Entry, ...]:
 
 def of_emergency(spec: EmergencySpec) -> tuple[Entry, ...]:
     """The entries of all emergency numbers."""
-    return tuple(Entry("sbc:emergency", number, None) for number in spec.numbers)
+    targets = tuple(Target(target.trunk, target.priority, target.weight) for target in spec.targets)
+    return tuple(emergency_entry(number, targets) for number in spec.numbers)
 
 
 def of_source(rule: SourceRule) -> tuple[Entry, ...]:

@@ -231,8 +231,8 @@ def test_emergency_numbers_are_set_as_a_whole(actor: Actor, both: Any, sbc: Serv
     set("112", "110")
     set("112", "19222")
     assert [command[:3] for command in commands(sbc)] == [
-        ["SREM", "sbc:emergency", "110"],
-        ["SADD", "sbc:emergency", "19222"],
+        ["HDEL", "sbc:emergency", "110"],
+        ["HSET", "sbc:emergency", "19222"],
     ]
     lost = {"numbers": ["112"], "targets": [{"trunk": "gone"}]}
     refused = problems(lambda: configuration.set_emergency(actor=actor, instance=sbc, document=lost))
