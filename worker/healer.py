@@ -2,6 +2,7 @@
 
 It visits every instance in the store at its start (a reboot), when Docker says that
 something happened to it, and at each sweep: a visit observes, repairs, and asks the probes.
+Beside that it looks into the VNFs' databases for records to send.
 What carries this PoP's mark and is in no store is reported and left alone. While a task
 works on an instance, the healer stays away from it.
 """
@@ -22,6 +23,7 @@ from typing import Protocol, runtime_checkable
 from worker.app import app
 from worker.config import load
 from worker.errors import NaasError, PermanentError
+from worker.exchange import Collector
 from worker.host import Pop
 from worker.keeper import Attempt, Keeper
 from worker.outbox import Outbox
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 #: Instances visited at a time. Docker starts are fastest four at a time.
 HANDS = 4
 BEAT_INTERVAL = 15.0
+#: Seconds between two looks into the databases.
+LOOK_INTERVAL = 0.25
 #: Seconds until the next look at an instance whose lock is taken, and at one that is not ready yet.
 BUSY_PAUSE, UNREADY_PAUSE = 0.5, 0.25
 #: Seconds between two tries of what was found not to help.
@@ -74,6 +78,8 @@ class Healer:
         self._pop = pop
         self._outbox = outbox
         self._keeper = Keeper(pop, outbox)
+        self._collector = Collector(pop, outbox)
+        self._looking: Future[None] | None = None
         self._visits = Visits()
         self._started = time.time()
         self._pauses: dict[str, float] = {}
@@ -90,8 +96,11 @@ class Healer:
         """Heal until `stop` is called."""
         if isinstance(self._pop.runtime, Talkative):
             threading.Thread(target=self._listen, args=(self._pop.runtime,), name="events", daemon=True).start()
-        next_sweep = next_beat = 0.0
-        with ThreadPoolExecutor(HANDS, thread_name_prefix="visit") as hands:
+        next_sweep = next_beat = next_look = 0.0
+        with (
+            ThreadPoolExecutor(HANDS, thread_name_prefix="visit") as hands,
+            ThreadPoolExecutor(1, thread_name_prefix="records") as clerk,
+        ):
             while True:
                 now = time.monotonic()
                 if now >= next_sweep:
@@ -100,9 +109,12 @@ class Healer:
                 if now >= next_beat:
                     self._beat()
                     next_beat = now + BEAT_INTERVAL
+                if now >= next_look:
+                    self._look(clerk)
+                    next_look = now + LOOK_INTERVAL
                 self._collect(now)
                 self._send_out(hands, now)
-                if not self._wait(min(next_sweep, next_beat, self._visits.next() or next_sweep)):
+                if not self._wait(min(next_sweep, next_beat, next_look, self._visits.next() or next_sweep)):
                     return
 
     # --- the loop's parts -------------------------------------------------------------
@@ -170,6 +182,15 @@ class Healer:
         rows = (row for row in self._pop.store.rows() if not row.is_settled)
         kept = tuple((row.instance, row.generation, row.phase) for row in rows)
         self._outbox.beat(Beat(self._pop.slug, time.time(), kept))
+
+    def _look(self, clerk: ThreadPoolExecutor) -> None:
+        """Look into the databases, unless the last look still goes on."""
+        if self._looking is not None:
+            if not self._looking.done():
+                return
+            if (error := self._looking.exception()) is not None:
+                log.error("a look into the databases failed", exc_info=error)
+        self._looking = clerk.submit(self._collector.look)
 
     def _listen(self, runtime: Talkative) -> None:
         since = time.time()

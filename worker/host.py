@@ -15,7 +15,9 @@ from worker.runtime.base import Runtime
 from worker.runtime.docker import DockerRuntime
 from worker.seal import Envelope, Forged, seal, unseal
 from worker.store import Row, Store
-from worker.topology import DesiredState
+from worker.tables.base import Tables
+from worker.tables.redis import RedisTables
+from worker.topology import Database, DesiredState
 from worker.wiring.base import Wiring
 from worker.wiring.netlink import NetlinkWiring
 
@@ -42,6 +44,10 @@ class Pop:
     @cached_property
     def store(self) -> Store:
         return Store(self.config.state_dir)
+
+    def tables(self, instance: str, vnf: str, database: Database) -> Tables:
+        """The database of a VNF, to be closed after use. Raises `TemporaryError` before the VNF was started."""
+        return RedisTables(self.runtime.volume(instance, vnf, database.volume), database)
 
     # --- envelopes --------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from worker.broker import RECONCILE
 from worker.errors import PermanentError
+from worker.exchange import Exchange
 from worker.host import Pop
 from worker.outbox import Outbox
 from worker.reconcile import Outcome, judge, probe, ready, reconcile
@@ -39,6 +40,7 @@ class Keeper:
     def __init__(self, pop: Pop, outbox: Outbox) -> None:
         self._pop = pop
         self._outbox = outbox
+        self._exchange = Exchange(pop, outbox)
 
     def bring(self, instance: str, *, wait: bool) -> Attempt | None:
         """Make the PoP agree with what is in force, under the instance's lock.
@@ -64,10 +66,14 @@ class Keeper:
     def settle(self, attempt: Attempt, *, within: float) -> Outcome:
         """Wait for readiness where there is something to wait for, then remember and report. Holds no lock."""
         outcome = attempt.outcome
+
+        def superseded() -> bool:
+            return self._is_superseded(attempt.row)
+
         if attempt.is_live and attempt.desired is not None:
-            outcome = ready(
-                attempt.desired, self._pop.runtime, within=within, superseded=lambda: self._is_superseded(attempt.row)
-            )
+            if outcome.plans:
+                self._exchange.announce(attempt.desired, within=within, superseded=superseded)
+            outcome = ready(attempt.desired, self._pop.runtime, within=within, superseded=superseded)
         self.tell(attempt.row, outcome, attempt.steps, always=True)
         return outcome
 

@@ -19,9 +19,9 @@ from functools import cached_property
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from worker.broker import ANSWER, BEAT, CORE_QUEUE, REPORT
+from worker.broker import ANSWER, BEAT, CORE_QUEUE, RECORDS, REPORT, TABLES_AT
 from worker.host import Pop
-from worker.report import Answer, Beat, Phase, Report, StepReport
+from worker.report import Answer, Beat, Phase, Records, Report, StepReport, TablesAt
 from worker.topology import DesiredState
 
 log = logging.getLogger(__name__)
@@ -45,11 +45,17 @@ class Outbox:
 
     def report(self, report: Report, *, patience: float = PATIENCE) -> bool:
         """Send a report; says whether the broker took it within `patience` seconds, and notes it in the store if so."""
-        sent = self._post(lambda: self._send_report(report))
-        try:
-            return sent.result(timeout=patience)
-        except NotYet:
-            return False
+        return _taken(self._post(lambda: self._send_report(report)), patience)
+
+    def tables_at(self, found: TablesAt, *, patience: float = PATIENCE) -> bool:
+        """Say which revision some tables have; says whether the broker took it within `patience` seconds."""
+        envelope = self._pop.seal(found.to_json(), TABLES_AT, instance=found.instance)
+        return _taken(self._post(lambda: self._publish(TABLES_AT, envelope)), patience)
+
+    def records(self, records: Records, *, patience: float = PATIENCE) -> bool:
+        """Send records; says whether the broker took them within `patience` seconds."""
+        envelope = self._pop.seal(records.to_json(), RECORDS, instance=records.instance)
+        return _taken(self._post(lambda: self._publish(RECORDS, envelope)), patience)
 
     def beat(self, beat: Beat) -> None:
         self._post(lambda: self._publish(BEAT, self._pop.seal(beat.to_json(), BEAT)))
@@ -103,6 +109,13 @@ class Outbox:
     @cached_property
     def _thread(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
+
+
+def _taken(sent: Future[bool], patience: float) -> bool:
+    try:
+        return sent.result(timeout=patience)
+    except NotYet:
+        return False
 
 
 def _lost() -> Future[bool]:

@@ -176,13 +176,17 @@ class TableChange:
 
 @dataclass(frozen=True)
 class TablesAt:
-    """The revision that the tables of a VNF's database have; 0 when they are empty. `at` in Unix seconds."""
+    """The revision that the tables of a VNF's database have; 0 when they are empty. `at` in Unix seconds.
+
+    `reason` says why a change was refused, when it was: the same one again would be refused again.
+    """
 
     pop: str
     instance: str
     vnf: str
     revision: int
     at: float = 0.0
+    reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
         document: dict[str, Any] = _TABLES_AT.dump_python(self, mode="json")

@@ -14,6 +14,7 @@ import binascii
 import json
 import os
 import time
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -30,6 +31,8 @@ VERSION = 1
 _CONTEXT = b"naas envelope\n"
 #: Seconds by which two hosts' clocks may differ.
 CLOCK_SKEW = 30.0
+#: Bytes of a payload above which it is compressed, and bytes that one may have at most when it is opened.
+COMPRESSED_ABOVE, MOST_BYTES = 2**18, 2**28
 
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")]
 PartyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
@@ -158,7 +161,7 @@ def seal(
 ) -> Envelope:
     """Put `payload` (JSON-serialisable) into an envelope that only `receiver` opens and `sender` answers for."""
     box = SealedBox(PublicKey(_decode(receiver.box_key)))
-    body = box.encrypt(json.dumps(payload, separators=(",", ":")).encode())
+    body = box.encrypt(_packed(json.dumps(payload, separators=(",", ":")).encode()))
     unsigned = Envelope(
         VERSION, sender.name, receiver.name, subject, instance, generation, time.time(), _encode(bytes(body))
     )
@@ -180,12 +183,28 @@ def unseal(
     if max_age is not None and not -CLOCK_SKEW <= time.time() - envelope.sent_at <= max_age + CLOCK_SKEW:
         raise Forged(f"the envelope is {time.time() - envelope.sent_at:.0f} s old, or the clocks of the hosts differ")
     try:
-        payload = json.loads(SealedBox(receiver.box_key).decrypt(_decode(envelope.body)))
-    except (CryptoError, ValueError):
+        payload = json.loads(_unpacked(SealedBox(receiver.box_key).decrypt(_decode(envelope.body))))
+    except (CryptoError, ValueError, zlib.error):
         raise Forged(f"the envelope is not sealed to the key of {receiver.name}") from None
     if not isinstance(payload, dict):
         raise Forged("the envelope holds no JSON object")
     return payload
+
+
+def _packed(text: bytes) -> bytes:
+    """The payload as it is sealed. Compressed it begins with `x` (RFC 1950), otherwise, being an object, with `{`."""
+    return zlib.compress(text, 1) if len(text) > COMPRESSED_ABOVE else text
+
+
+def _unpacked(sealed: bytes) -> bytes:
+    """Raises `ValueError` and `zlib.error`."""
+    if sealed[:1] != b"x":
+        return sealed
+    stream = zlib.decompressobj()
+    text = stream.decompress(sealed, MOST_BYTES)
+    if not stream.eof:
+        raise ValueError("the payload is cut short or too large")
+    return text
 
 
 def _check_addresses(envelope: Envelope, receiver: str, sender: str, subject: str) -> None:

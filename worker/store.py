@@ -126,6 +126,12 @@ class Store:
         )
         return None if found is None else int(found[0])
 
+    def generations(self) -> dict[str, int]:
+        """The generation in force of every instance that is wanted."""
+        return dict(
+            self._do(lambda db: db.execute("SELECT name, generation FROM instance WHERE NOT deleted").fetchall())
+        )
+
     def foreign_segments(self, instance: str) -> frozenset[str]:
         """The segments that other instances want, whether this one does or not."""
         query = "SELECT segments FROM instance WHERE name != ? AND segments != '[]'"

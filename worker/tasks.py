@@ -1,4 +1,4 @@
-"""The Celery tasks of a PoP's queue: reconcile and ask. They parse, call and report; they decide nothing.
+"""The Celery tasks of a PoP's queue. They parse, call and report; they decide nothing.
 
 Each takes one sealed envelope. A message that is lost, late or doubled does no harm: the
 store fences, and the healer's sweep carries on with what a task left.
@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from celery import current_app, shared_task
 
-from worker.broker import ASK, RECONCILE
+from worker.broker import ASK, RECONCILE, RECORDS_TAKEN, TABLES
 from worker.config import load
 from worker.errors import NaasError, PermanentError
+from worker.exchange import Exchange
 from worker.host import Pop, storable
 from worker.keeper import Attempt, Keeper
 from worker.outbox import Outbox
-from worker.report import Answer, Ask, Phase, Report
+from worker.report import Answer, Ask, Phase, RecordsTaken, Report, TableChange
 from worker.seal import Envelope, Forged
 
 log = logging.getLogger(__name__)
@@ -30,12 +32,25 @@ TRIES, LONGEST_PAUSE = 3, 2.0
 READY_WITHIN = 30.0
 #: Seconds after which a question is not answered any more: nobody waits for it.
 ASK_AGE = 60.0
+#: Seconds after which a change of tables is not applied any more: the core has sent what is in force since.
+TABLES_AGE = 120.0
+
+
+@dataclass(frozen=True)
+class Station:
+    """What a process of a PoP works with."""
+
+    pop: Pop
+    outbox: Outbox
+    keeper: Keeper
+    exchange: Exchange
 
 
 @shared_task(name=RECONCILE)
 def reconcile(envelope: dict[str, Any]) -> None:
     """Take over the desired state in the envelope and bring the PoP to it."""
-    pop, outbox, keeper = _station()
+    here = _station()
+    pop = here.pop
     try:
         received = Envelope.from_json(envelope)
         desired = pop.desired(received, RECONCILE)
@@ -43,10 +58,11 @@ def reconcile(envelope: dict[str, Any]) -> None:
         log.warning("a desired state was refused: %s", error)
         return
     except PermanentError as error:
-        outbox.report(
+        here.outbox.report(
             Report(pop.slug, received.instance, received.generation, Phase.PARKED, str(error), at=time.time())
         )
         return
+    here.exchange.take_leave(desired)
     accepted = pop.store.accept(
         desired.instance,
         desired.generation,
@@ -57,9 +73,9 @@ def reconcile(envelope: dict[str, Any]) -> None:
     if not accepted:
         log.info("generation %d of %s is not in force any more", desired.generation, desired.instance)
         return
-    if (attempt := _bring(keeper, desired.instance)) is not None:
+    if (attempt := _bring(here.keeper, desired.instance)) is not None:
         # What else there is to know of it the healer finds out: the next message waits for this process.
-        keeper.settle(attempt, within=READY_WITHIN)
+        here.keeper.settle(attempt, within=READY_WITHIN)
 
 
 def _bring(keeper: Keeper, instance: str) -> Attempt | None:
@@ -77,13 +93,13 @@ def _bring(keeper: Keeper, instance: str) -> Attempt | None:
 @shared_task(name=ASK)
 def ask(envelope: dict[str, Any]) -> None:
     """Run the command in the envelope in its instance's container and send the answer."""
-    pop, outbox, _ = _station()
+    here = _station()
     try:
-        question = Ask.from_json(pop.open(Envelope.from_json(envelope), ASK, max_age=ASK_AGE))
+        question = Ask.from_json(here.pop.open(Envelope.from_json(envelope), ASK, max_age=ASK_AGE))
     except PermanentError as error:
         log.warning("a question was refused: %s", error)
         return
-    outbox.answer(_answer(pop, question))
+    here.outbox.answer(_answer(here.pop, question))
 
 
 def _answer(pop: Pop, question: Ask) -> Answer:
@@ -96,9 +112,31 @@ def _answer(pop: Pop, question: Ask) -> Answer:
     return Answer(question.id, question.instance, result.status, result.output)
 
 
+@shared_task(name=TABLES)
+def tables(envelope: dict[str, Any]) -> None:
+    """Apply the change of tables in the envelope, and say which revision is there then."""
+    here = _station()
+    try:
+        here.exchange.apply(
+            TableChange.from_json(here.pop.open(Envelope.from_json(envelope), TABLES, max_age=TABLES_AGE))
+        )
+    except NaasError as error:
+        log.warning("a change of tables was not applied: %s", error)
+
+
+@shared_task(name=RECORDS_TAKEN)
+def records_taken(envelope: dict[str, Any]) -> None:
+    """Forget the records for which the core answers from now on."""
+    here = _station()
+    try:
+        here.exchange.forget(RecordsTaken.from_json(here.pop.open(Envelope.from_json(envelope), RECORDS_TAKEN)))
+    except NaasError as error:
+        log.warning("a receipt of records was not followed: %s", error)
+
+
 @cache
-def _station() -> tuple[Pop, Outbox, Keeper]:
+def _station() -> Station:
     """This process's means, made by its first task and so after the fork."""
     pop = Pop(load())
     outbox = Outbox(pop, current_app)
-    return pop, outbox, Keeper(pop, outbox)
+    return Station(pop, outbox, Keeper(pop, outbox), Exchange(pop, outbox))

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -210,14 +210,14 @@ class TestRedis:
 
     def test_a_wrong_password_is_waited_for(self, redis_tables):
         wrong = Database("run", "redis.sock", "wrong")
-        with RedisTables(redis_tables.folder, wrong) as tables, pytest.raises(TemporaryError):
+        with closing(RedisTables(redis_tables.folder, wrong)) as tables, pytest.raises(TemporaryError):
             tables.revision()
 
     def test_a_socket_that_leads_elsewhere_is_not_followed(self, redis_tables, tmp_path):
         volume = tmp_path / "volume"
         volume.mkdir()
         (volume / "redis.sock").symlink_to(redis_tables.folder / "redis.sock")
-        with RedisTables(volume, RedisTablesBed.DATABASE) as tables, pytest.raises(TemporaryError):
+        with closing(RedisTables(volume, RedisTablesBed.DATABASE)) as tables, pytest.raises(TemporaryError):
             tables.revision()
 
 

@@ -25,7 +25,7 @@ from worker.config import VARIABLE, PopConfig
 from worker.host import Pop, storable
 from worker.plan import plan
 from worker.reconcile import observe
-from worker.report import Ask, Phase, Report
+from worker.report import Ask, Phase, RecordsTaken, Report, TableChange
 from worker.seal import Envelope, Identity, seal, unseal
 from worker.topology import ConfigFile, Container, DesiredState, Exec, ProbeRole, Segment, Vnf, Wire
 
@@ -169,6 +169,16 @@ class TestPop:
 
     def order(self, desired: DesiredState) -> None:
         self.send(RECONCILE, self.envelope(desired))
+
+    def post(self, task: str, message: TableChange | RecordsTaken) -> None:
+        sealed = seal(
+            message.to_json(),
+            sender=self.core,
+            receiver=self.identity.public(),
+            subject=task,
+            instance=message.instance,
+        )
+        self.send(task, sealed)
 
     def ask(self, ask: Ask, *, subject: str = ASK) -> None:
         self.send(ASK, seal(ask.to_json(), sender=self.core, receiver=self.identity.public(), subject=subject))

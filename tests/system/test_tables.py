@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def started(tmp_path: Path) -> Iterator[DockerRuntimeBed]:
 def first_answer(bed: DockerRuntimeBed, ask: Callable[[Tables], int]) -> int:
     """What the first question is answered with that is answered at all."""
     deadline = time.monotonic() + 20
-    with RedisTables(bed.runtime.volume("svc", "sbc", "run"), DATABASE) as tables:
+    with closing(RedisTables(bed.runtime.volume("svc", "sbc", "run"), DATABASE)) as tables:
         while True:
             try:
                 return ask(tables)

@@ -21,7 +21,7 @@ from worker.healer import BUSY_PAUSE, PARKED_PAUSE, Healer
 from worker.host import Pop, storable
 from worker.keeper import Keeper
 from worker.outbox import Outbox, Steps
-from worker.report import Beat, Condition, Phase, Report, Status, StepReport, StepState
+from worker.report import Beat, Condition, Phase, Records, Report, Status, StepReport, StepState, TablesAt
 from worker.runtime.base import ExecResult
 from worker.runtime.memory import MemoryRuntime
 from worker.seal import Identity, seal
@@ -51,12 +51,27 @@ class Heard(Outbox):
         super().__init__(pop, Celery("nowhere"))
         self.reports: list[Report] = []
         self.beats: list[Beat] = []
+        self.tables_told: list[TablesAt] = []
+        self.records_sent: list[Records] = []
         self.broker = broker
+        self.tried = 0
 
     def report(self, report: Report, *, patience: float = 0.0) -> bool:
         if self.broker:
             self.reports.append(report)
             self._pop.store.mark_reported(report)
+        return self.broker
+
+    def tables_at(self, found: TablesAt, *, patience: float = 0.0) -> bool:
+        self.tried += 1
+        if self.broker:
+            self.tables_told.append(found)
+        return self.broker
+
+    def records(self, records: Records, *, patience: float = 0.0) -> bool:
+        self.tried += 1
+        if self.broker:
+            self.records_sent.append(records)
         return self.broker
 
     def beat(self, beat: Beat) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import PermanentError
-from worker.seal import Envelope, Forged, Identity, PublicIdentity, seal, unseal
+from worker.seal import COMPRESSED_ABOVE, Envelope, Forged, Identity, PublicIdentity, seal, unseal
 
 CORE, FRA, AMS = (Identity.generate(name) for name in ("core", "fra1", "ams1"))
 PAYLOAD = {"instance": "svc-1", "secret": "hunter2"}
@@ -46,6 +46,20 @@ def test_the_broker_learns_nothing_of_the_content() -> None:
     text = json.dumps(sealed().to_json())
     assert "hunter2" not in text
     assert "secret" not in text
+
+
+def test_what_is_large_is_compressed_on_its_way() -> None:
+    large = {"commands": [["HSET", "sbc:routes", f"+{number}", '{"targets": []}'] for number in range(20_000)]}
+    envelope = seal(large, sender=CORE, receiver=FRA.public(), subject="pop.tables")
+    assert len(envelope.body) < len(json.dumps(large)) / 4
+    assert opened(envelope, subject="pop.tables") == large
+
+
+def test_what_is_larger_than_anything_we_send_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.seal.MOST_BYTES", COMPRESSED_ABOVE)
+    envelope = seal({"x": "x" * COMPRESSED_ABOVE}, sender=CORE, receiver=FRA.public(), subject="pop.tables")
+    with pytest.raises(Forged):
+        opened(envelope, subject="pop.tables")
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,21 @@ is the VNF's text: nothing here reads a record's body.
 
 from __future__ import annotations
 
-from types import TracebackType
+import re
 from typing import Protocol
 
+from worker.errors import PermanentError
 from worker.report import Record, TableChange
+
+_ID = re.compile(r"(\d{1,20})-(\d{1,20})")
+
+
+def place(id: str) -> tuple[int, int]:
+    """A record's id as what tells which of two comes first. Raises `PermanentError` when it is none."""
+    found = _ID.fullmatch(id)
+    if found is None:
+        raise PermanentError(f"{id[:64]!r} is not the id of a record")
+    return int(found[1]), int(found[2])
 
 
 class Tables(Protocol):
@@ -31,8 +42,5 @@ class Tables(Protocol):
     def forget(self, upto: str) -> None:
         """Remove the records up to and with the one of this id. Not finding any is success."""
 
-    def __enter__(self) -> Tables: ...
-
-    def __exit__(
-        self, type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None: ...
+    def close(self) -> None:
+        """Let go of the connection. The next use makes one again."""

@@ -10,10 +10,10 @@ import itertools
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from worker.errors import PermanentError, TemporaryError
 from worker.report import Record, TableChange
+from worker.tables.base import place
 
 
 @dataclass
@@ -61,39 +61,28 @@ class MemoryTables:
 
     def records(self, after: str, most: int) -> tuple[Record, ...]:
         self._answer()
-        later = [record for place, record in sorted(self._records.items()) if not after or place > _place(after)]
+        later = [record for at, record in sorted(self._records.items()) if not after or at > place(after)]
         return tuple(later[:most])
 
     def forget(self, upto: str) -> None:
         self._answer()
-        last = _place(upto)
-        self._records = {place: record for place, record in self._records.items() if place > last}
+        last = place(upto)
+        self._records = {at: record for at, record in self._records.items() if at > last}
 
-    def __enter__(self) -> MemoryTables:
-        return self
-
-    def __exit__(
-        self, type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        """There is nothing to close."""
+    def close(self) -> None:
+        """There is nothing to let go of."""
 
     def _answer(self) -> None:
         if self.away:
             raise TemporaryError(self.away, delay=1)
 
 
-def _place(id: str) -> tuple[int, int]:
-    """An id of a Redis stream as what it is compared by."""
-    milliseconds, _, number = id.partition("-")
-    return int(milliseconds), int(number)
-
-
 def _changed(contents: Contents, commands: Iterable[tuple[str, ...]], prefix: str) -> Contents:
-    for place, command in enumerate(commands, 1):
+    for number, command in enumerate(commands, 1):
         if not all(key.startswith(prefix) for key in _keys(command)):
-            raise PermanentError(f"command {place} is about no table")
+            raise PermanentError(f"command {number} is about no table")
         if not _run(contents, command):
-            raise PermanentError(f"command {place} changes no table, lacks arguments or is for one of another kind")
+            raise PermanentError(f"command {number} changes no table, lacks arguments or is for one of another kind")
     return contents
 
 

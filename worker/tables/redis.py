@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from redis import Redis
@@ -21,6 +20,7 @@ from redis.retry import Retry
 from worker.errors import PermanentError, TemporaryError
 from worker.report import Record, TableChange
 from worker.runtime.files import socket_in
+from worker.tables.base import place
 from worker.topology import Database
 
 RECORDS = "records"
@@ -41,7 +41,7 @@ class RedisTables:
 
     def revision(self) -> int:
         with self._translated() as redis:
-            return int(redis.get(REVISION) or 0)
+            return _revision(redis.get(REVISION) or "0")
 
     def apply(self, change: TableChange) -> int:
         if change.base is not None:
@@ -53,25 +53,16 @@ class RedisTables:
     def records(self, after: str, most: int) -> tuple[Record, ...]:
         with self._translated() as redis:
             found = redis.xrange(RECORDS, f"({after}" if after else "-", "+", count=most)
-        # One without a key of its own is known by its place.
-        return tuple(Record(id, fields.get("key", id), fields.get("body", "")) for id, fields in found)
+        return tuple(_record(id, fields) for id, fields in found)
 
     def forget(self, upto: str) -> None:
-        milliseconds, _, number = upto.partition("-")
+        milliseconds, number = place(upto)
         with self._translated() as redis:
-            redis.xtrim(RECORDS, minid=f"{milliseconds}-{int(number) + 1}", approximate=False)
+            redis.xtrim(RECORDS, minid=f"{milliseconds}-{number + 1}", approximate=False)
 
     def close(self) -> None:
         self._connected = None
         self._open.close()
-
-    def __enter__(self) -> RedisTables:
-        return self
-
-    def __exit__(
-        self, type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        self.close()
 
     # --- inside ---
 
@@ -81,7 +72,7 @@ class RedisTables:
 
     def _change(self, base: str, revision: int, commands: tuple[tuple[str, ...], ...]) -> int:
         with self._translated() as redis:
-            return int(redis.fcall("change", 0, base, str(revision), json.dumps(commands)))
+            return _revision(redis.fcall("change", 0, base, str(revision), json.dumps(commands)))
 
     @contextmanager
     def _translated(self) -> Iterator[Any]:
@@ -110,3 +101,16 @@ class RedisTables:
         self._open.callback(client.close)
         self._connected = client
         return client
+
+
+def _revision(said: object) -> int:
+    text = str(said)
+    if not text.isdecimal():
+        raise PermanentError(f"the database of the VNF has {text[:64]!r} for a revision")
+    return int(text)
+
+
+def _record(id: str, fields: dict[str, str]) -> Record:
+    """One without a key of its own is known by its place. Raises `PermanentError` when it has none."""
+    place(id)
+    return Record(id, fields.get("key", id), fields.get("body", ""))
