@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from worker.errors import NaasError, TemporaryError
 from worker.report import Condition, Status
 from worker.runtime.base import ExecResult, Runtime
-from worker.topology import Exec, Http, Probe, ProbeRole, Tcp
+from worker.topology import Exec, Http, Notice, Probe, ProbeRole, Tcp
 
 #: Characters of a container's output that go into a message.
 MESSAGE = 300
@@ -34,6 +34,8 @@ def run(probe: Probe, instance: str, vnf: str, runtime: Runtime) -> tuple[Condit
         match probe:
             case Exec():
                 return _exec(probe, runtime.exec(instance, vnf, probe.container, probe.command, timeout=probe.timeout))
+            case Notice():
+                return (_notice(probe, runtime.noticed(instance, vnf, probe.container, probe.volume)),)
             case Tcp():
                 return _tcp(probe, runtime.netns(instance, vnf))
             case Http():
@@ -102,6 +104,12 @@ def _excerpt(text: str) -> str:
     """The end of a text, on one line of printable characters: that is where programs say what went wrong."""
     line = "".join(c if c.isprintable() else " " for c in text.strip())
     return line if len(line) <= MESSAGE else "..." + line[-MESSAGE:]
+
+
+def _notice(probe: Notice, given: bool) -> Condition:
+    if given:
+        return _condition(probe, Status.TRUE)
+    return _condition(probe, Status.FALSE, f"{probe.container} has not said that it is ready")
 
 
 # --- connections from inside the namespace --------------------------------------------

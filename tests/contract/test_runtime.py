@@ -271,3 +271,34 @@ class TestVolumes:
         filled.runtime.add_vnf("svc", Vnf("other", ()))
         filled.runtime.start("svc", "other", KEEPER)
         assert filled.contents("svc", "other", "main", STATE) == {}
+
+
+class TestNotices:
+    @pytest.fixture
+    def noticed(self, filled):
+        """Whether the container says that it is ready; it just did."""
+        filled.put("svc", "edge", "main", STATE, "ready.main", "")
+        return lambda: filled.runtime.noticed("svc", "edge", "main", "state")
+
+    def test_a_notice_is_seen_once_its_container_gave_it(self, filled):
+        assert not filled.runtime.noticed("svc", "edge", "main", "state")
+        filled.put("svc", "edge", "main", STATE, "ready.side", "")
+        assert not filled.runtime.noticed("svc", "edge", "main", "state")
+        filled.put("svc", "edge", "main", STATE, "ready.main", "")
+        assert filled.runtime.noticed("svc", "edge", "main", "state")
+
+    def test_what_was_said_before_a_start_says_nothing_after_it(self, filled, noticed):
+        filled.kill("svc", "edge", "main")
+        filled.runtime.start("svc", "edge", KEEPER)
+        assert not noticed()
+
+    def test_what_was_said_of_other_files_is_withdrawn(self, filled, noticed):
+        filled.runtime.configure("svc", "edge", replace(KEEPER, files=(ConfigFile("a.conf", "second"),)))
+        assert not noticed()
+
+    def test_the_notice_of_another_container_stays(self, filled, noticed):
+        filled.runtime.start("svc", "edge", replace(SIDE, volumes=(STATE,)))
+        assert noticed()
+
+    def test_where_there_is_no_volume_nobody_said_anything(self, started):
+        assert not started.noticed("svc", "edge", "main", "state")

@@ -42,6 +42,7 @@ class RouterBox:
         options += [f"--tmpfs={mount}" for mount in TMPFS]
         options += [f"--sysctl={key}={value}" for key, value in SYSCTLS]
         options += ["--cap-drop=ALL", "--security-opt=no-new-privileges", "--read-only", "--init", "--network=none"]
+        options += ["--tmpfs=/run/notices"]
         mount = f"--volume={self.directory}:/etc/naas:ro"
         subprocess.run(["docker", "run", "-d", "--name", self.name, *options, mount, IMAGE], check=True)
         return self

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ from worker.errors import TemporaryError
 from worker.report import Condition, Status
 from worker.runtime.base import ExecResult
 from worker.runtime.memory import MemoryRuntime
-from worker.topology import Container, Exec, Http, Probe, ProbeRole, Tcp, Vnf
+from worker.topology import Container, Exec, Http, Notice, Probe, ProbeRole, Tcp, Vnf, Volume
 
 EDGE = Vnf("edge", (Container("frr", "image:1"),))
 CHECK = Exec("Alive", "frr", ("check",))
@@ -45,6 +46,17 @@ def test_a_command_that_ends_well_holds() -> None:
 def test_a_command_that_fails_does_not_hold_and_says_why() -> None:
     assert asked(CHECK, 1, "bgpd is dead\n") == [Condition("Alive", Status.FALSE, "bgpd is dead")]
     assert asked(CHECK, 3) == [Condition("Alive", Status.FALSE, "check ended with status 3")]
+
+
+def test_a_notice_holds_once_the_container_gave_it() -> None:
+    runtime = MemoryRuntime()
+    probe = Notice("ready", "frr", "notices")
+    runtime.add_vnf("svc-1", EDGE)
+    runtime.start("svc-1", "edge", replace(EDGE.containers[0], volumes=(Volume("notices", "/run/notices"),)))
+    silent = only(list(probes.run(probe, "svc-1", "edge", runtime)))
+    assert (silent.status, silent.message) == (Status.FALSE, "frr has not said that it is ready")
+    runtime.contents("svc-1", "edge", "notices")["ready.frr"] = ""
+    assert list(probes.run(probe, "svc-1", "edge", runtime)) == [Condition("ready", Status.TRUE, readiness=True)]
 
 
 def test_a_container_that_does_not_run_is_unknown() -> None:

@@ -57,6 +57,9 @@ class Runtime(Protocol):
     def volume(self, instance: str, vnf: str, name: str) -> Path:
         """The directory of a volume on this host. Raises `TemporaryError` until a container that has it was started."""
 
+    def noticed(self, instance: str, vnf: str, container: str, volume: str) -> bool:
+        """Whether the container wrote its notice into the volume since it was last started or configured."""
+
     def exec(self, instance: str, vnf: str, container: str, command: tuple[str, ...], *, timeout: float) -> ExecResult:
         """Run `command` (no shell) in a running container.
 

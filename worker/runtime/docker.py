@@ -155,6 +155,7 @@ class DockerRuntime:
         """
         self._files.write(instance, vnf, container)
         self._files.make_volumes(instance, vnf, container.volumes)
+        self._files.withdraw(instance, vnf, container)
         with _translated(f"start {vnf}/{container.name}"):
             holder = self._holder(instance, vnf)
             if holder is None or not holder.pid:
@@ -172,6 +173,7 @@ class DockerRuntime:
         Raises `PermanentError` with the output when the reload refuses the files.
         """
         self._files.write(instance, vnf, container)
+        self._files.withdraw(instance, vnf, container)
         self._reload(instance, vnf, container)
         self._files.note(instance, vnf, container)
 
@@ -188,6 +190,10 @@ class DockerRuntime:
         if not folder.is_dir():
             raise TemporaryError(f"{vnf} has no volume {name} yet", delay=1)
         return folder
+
+    def noticed(self, instance: str, vnf: str, container: str, volume: str) -> bool:
+        """Whether the container wrote its notice into the volume since it was last started or configured."""
+        return self._files.noticed(instance, vnf, container, volume)
 
     def exec(self, instance: str, vnf: str, container: str, command: tuple[str, ...], *, timeout: float) -> ExecResult:
         """Run `command` (no shell) in a running container.

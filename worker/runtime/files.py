@@ -73,6 +73,16 @@ class Files:
                 folder.mkdir(exist_ok=True)
                 folder.chmod(0o1777)
 
+    def withdraw(self, instance: str, vnf: str, container: Container) -> None:
+        """Remove the notices that the container gave: it is about to be something else."""
+        with _translated(f"withdraw the notice of {container.name}"):
+            for volume in container.volumes:
+                (self.volume(instance, vnf, volume.name) / notice(container.name)).unlink(missing_ok=True)
+
+    def noticed(self, instance: str, vnf: str, container: str, volume: str) -> bool:
+        """Whether the container's notice is in the volume."""
+        return os.path.lexists(self.volume(instance, vnf, volume) / notice(container))
+
     def volume(self, instance: str, vnf: str, name: str) -> Path:
         """Where the volume is, or would be."""
         return self._root / instance / vnf / _VOLUMES / name
@@ -142,6 +152,11 @@ def socket_in(volume: Path, name: str) -> Iterator[str]:
         yield f"/proc/self/fd/{file}"
     finally:
         os.close(file)
+
+
+def notice(container: str) -> str:
+    """The file by which a container says that it is ready."""
+    return f"ready.{container}"
 
 
 def _names(folder: Path) -> frozenset[str]:

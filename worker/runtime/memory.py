@@ -15,6 +15,7 @@ from pathlib import Path
 
 from worker.errors import PermanentError, TemporaryError
 from worker.runtime.base import ExecResult
+from worker.runtime.files import notice
 from worker.topology import Container, LiveContainer, LiveVnf, Vnf
 
 #: What a command leaves behind: given instance, VNF, container and command.
@@ -118,6 +119,7 @@ class MemoryRuntime:
         ran_already, member.running = member.running, True
         for volume in container.volumes:
             self._volumes.setdefault((instance, vnf), {}).setdefault(volume.name, {})
+        self._withdraw(instance, vnf, container)
         self._write(member, container)
         if ran_already and member.applied != container.config:
             self._reload(instance, vnf, container)
@@ -126,6 +128,7 @@ class MemoryRuntime:
     def configure(self, instance: str, vnf: str, container: Container) -> None:
         self._called("configure", instance, vnf, container.name)
         member = self._running(instance, vnf, container.name)
+        self._withdraw(instance, vnf, container)
         self._write(member, container)
         self._reload(instance, vnf, container)
         member.applied = container.config
@@ -146,6 +149,13 @@ class MemoryRuntime:
         if home is None or not home.namespace:
             raise TemporaryError(f"the network namespace of {vnf} is gone", delay=1)
         return f"memory:{home.namespace}"
+
+    def noticed(self, instance: str, vnf: str, container: str, volume: str) -> bool:
+        return notice(container) in self._volumes.get((instance, vnf), {}).get(volume, {})
+
+    def _withdraw(self, instance: str, vnf: str, container: Container) -> None:
+        for volume in container.volumes:
+            self._volumes[instance, vnf][volume.name].pop(notice(container.name), None)
 
     def volume(self, instance: str, vnf: str, name: str) -> Path:
         if name not in self._volumes.get((instance, vnf), {}):

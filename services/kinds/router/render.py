@@ -18,12 +18,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from services.kind import Context, SpecError
 from services.kinds.router.placement import Placed, addresses4, placed, problems
 from services.kinds.router.spec import BfdTimers, Bgp, Nat, Neighbour, PrefixRule, RouterSpec, SourceNat, StaticRoute
-from worker.topology import ConfigFile, Container, Exec, ProbeRole, Vnf, digest
+from worker.topology import ConfigFile, Container, Exec, Notice, Vnf, Volume, digest
 
 VNF = "router"
 CONTAINER = "frr"
 IMAGE = "naas/router:1"
 PROGRAMS = "/usr/lib/naas"
+#: The volume in which the container says that it is ready.
+NOTICES = "notices"
 
 #: FRR's daemons start as root, become `frr` and keep the three of the network; each was tried without.
 #: Not SYS_ADMIN: the image takes it out of what they ask for.
@@ -81,11 +83,12 @@ def render(spec: RouterSpec, context: Context) -> tuple[Vnf, ...]:
         reload=(f"{PROGRAMS}/reload",),
         capabilities=CAPABILITIES,
         tmpfs=TMPFS,
+        volumes=(Volume(NOTICES, "/run/notices"),),
         cpu=context.cpu,
         memory=context.memory,
     )
     probes = (
-        Exec("ready", CONTAINER, (f"{PROGRAMS}/ready",), role=ProbeRole.READINESS),
+        Notice("ready", CONTAINER, NOTICES),
         Exec("health", CONTAINER, (f"{PROGRAMS}/health",), parser="conditions"),
     )
     return (Vnf(VNF, (container,), SYSCTLS, probes),)

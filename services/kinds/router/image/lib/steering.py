@@ -28,6 +28,8 @@ STATE = "/run/naas"
 #: Seconds that the readiness program waits for a container that has just started; its probe gives it five.
 BOOT_WAIT = 4.0
 WANTED = f"{STATE}/wanted"
+#: What tells the PoP that the files it gave are applied. The PoP takes it away when it gives others.
+NOTICE = "/run/notices/ready.frr"
 SOCKETS = "/run/frr"
 DAEMONS = ("zebra", "staticd", "bgpd", "bfdd")
 TABLE = ("nft", "-s", "list", "table", "inet", "naas")
@@ -424,6 +426,8 @@ def _note_applied(*, filter_changed: bool = True) -> None:
         _write(f"{STATE}/nftables.listing", Program(*TABLE).require("the packet filter cannot be read"))
         _write(f"{STATE}/{FILTER}", _read(f"{WANTED}/{FILTER}"))
     _write(f"{STATE}/{CONFIG}", _read(f"{WANTED}/{CONFIG}"))
+    if not applied():
+        _write(NOTICE, "")
 
 
 def _is_applied(name: str, folder: str) -> bool:
