@@ -27,8 +27,8 @@ from worker.topology import DesiredState
 log = logging.getLogger(__name__)
 
 #: Seconds until the first message about the steps of a plan, and between two later ones at most: each pause is
-#: twice the one before, so that a person sees the first steps at once and a busy PoP says no more than is read.
-STEP_INTERVAL, LONGEST_STEP_INTERVAL = 0.4, 1.6
+#: four times the one before, so that a person sees the first steps at once and a busy PoP says no more than is read.
+STEP_INTERVAL, LONGEST_STEP_INTERVAL = 0.5, 2.0
 #: Seconds that the work waits for the broker to take a final report.
 PATIENCE = 1.0
 #: Messages that may wait for a broker that hangs; more are dropped.
@@ -155,7 +155,7 @@ class Steps:
         last: Future[bool] | None = None
         pause = STEP_INTERVAL
         while not self._over.wait(pause):
-            pause = min(2 * pause, LONGEST_STEP_INTERVAL)
+            pause = min(4 * pause, LONGEST_STEP_INTERVAL)
             # While the broker hangs on the last batch, the next ones grow into one.
             if (last is None or last.done()) and (batch := self._take()):
                 last = self._send(batch)

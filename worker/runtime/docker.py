@@ -316,10 +316,12 @@ class DockerRuntime:
         Asking /proc costs a twentieth of asking the engine, and each wire and container of a VNF asks.
         """
         name = self._name(instance, vnf)
-        known = self._holders.get(name)
-        if known is not None and known.id in _control_groups(known.pid):
-            return known
-        return self._inspect(name)
+        return self._still(self._holders.get(name)) or self._inspect(name)
+
+    @staticmethod
+    def _still(known: _Found | None) -> _Found | None:
+        """The container, if the kernel says that its process is in it yet."""
+        return known if known is not None and known.id in _control_groups(known.pid) else None
 
     def _inspect(self, name: str) -> _Found | None:
         try:
@@ -340,6 +342,9 @@ class DockerRuntime:
 
     def _look(self, found: _Found) -> _Found:
         """The same container with its process; as it was when it has just gone."""
+        known = self._holders.get(self._name(found.instance, found.vnf)) if found.is_holder else None
+        if known is not None and known.id == found.id and self._still(known):
+            return known
         return self._inspect(found.id) or found
 
     def _live(self, name: str, found: Sequence[_Found]) -> LiveVnf:
