@@ -185,4 +185,4 @@ def _probe(spec: SbcSpec, context: Context) -> Vnf:
         timeout=probe.TIMEOUT,
         every=float(spec.test_call.every),
     )
-    return Vnf(PROBE, (container,), SYSCTLS, (call,))
+    return Vnf(PROBE, (container,), SYSCTLS, (call,) if probe.is_possible(spec, context) else ())

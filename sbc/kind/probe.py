@@ -1,5 +1,6 @@
 """The test call of an SBC: the trunks and the route by which it goes, and how the probe is told to place it. Pure.
 
+The probe's telephone knows IPv4 alone, so an SBC with a side that has no such address is not tested by a call.
 The probe's two addresses are trunks of their own. Their names have a colon, which no name of a customer's trunk or
 route may have, so nobody can route a call to them, and whatever they call goes to the echo: the route of the
 calling one takes every number, and routes of a trunk that are patterns come before all others.
@@ -39,8 +40,15 @@ def command(*more: str) -> tuple[str, ...]:
     return (*_COMMAND, *more)
 
 
+def is_possible(spec: SbcSpec, context: Context) -> bool:
+    """Whether SBC and probe have an IPv4 address on either side of the test call."""
+    return all(_ipv4(context, f"{vnf}{side}") for side in spec.test_sides for vnf in ("", f"{PROBE}:"))
+
+
 def files(spec: SbcSpec, context: Context) -> tuple[ConfigFile, ...]:
     """What the probe's container finds: the arguments of its program, and whom it believes."""
+    if not is_possible(spec, context):
+        return ()
     told = ConfigFile(_ARGUMENTS, "".join(f"{option}\n" for option in options(wanted(spec, context))))
     if _is_issued(spec) and context.certificate:
         return told, ConfigFile(_AUTHORITY, context.certificate.authority)
@@ -67,6 +75,8 @@ def wanted(spec: SbcSpec, context: Context) -> Wanted:
 
 def entries(spec: SbcSpec, context: Context) -> tuple[Entry, ...]:
     """What the SBC's tables hold for the test call, besides what the customer wrote."""
+    if not is_possible(spec, context):
+        return ()
     of_trunks = (entry for trunk, calls in trunks(spec, context) for entry in trunk_entries(trunk, calls))
     return (*of_trunks, place_entry(route_place(ROUTE), [ROUTE]))
 
@@ -99,10 +109,12 @@ def _addresses(spec: SbcSpec, context: Context) -> tuple[str, str, str, str]:
 
 
 def _pair(context: Context, side: str) -> tuple[str, str]:
-    """The probe's first address on a side, and the SBC's of the same family there."""
-    own, others = hosts(context, f"{PROBE}:{side}")[0], hosts(context, side)
-    version = ipaddress.ip_address(own).version
-    return own, next((other for other in others if ipaddress.ip_address(other).version == version), others[0])
+    """The probe's address on a side, and the SBC's."""
+    return _ipv4(context, f"{PROBE}:{side}")[0], _ipv4(context, side)[0]
+
+
+def _ipv4(context: Context, port: str) -> list[str]:
+    return [host for host in hosts(context, port) if ipaddress.ip_address(host).version == 4]
 
 
 def _is_issued(spec: SbcSpec) -> bool:

@@ -51,7 +51,7 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Line:
-    """One end of the call: its own IP address, and how it speaks there. `port` 0 is any free one."""
+    """One end of the call: its own IPv4 address, and how it speaks there. `port` 0 is any free one."""
 
     address: str
     transport: Transport = Transport.UDP
@@ -72,9 +72,9 @@ class Wanted:
     number: str
     echo: Line | None
     tone: float = 2.0
-    digits: str = "159D"
+    digits: str = "1#D"
     codecs: tuple[str, ...] = ("PCMA", "PCMU")
-    answer: float = 5.0
+    answer: float = 8.0
     within: float = 20.0
     least_mos: float = LEAST_MOS
     credentials: Credentials = Credentials()
@@ -96,9 +96,17 @@ class Received:
 
     @property
     def loss(self) -> float:
-        """Percent that could not be heard."""
+        """Percent that did not arrive."""
+        return self._share(self.lost)
+
+    @property
+    def unheard(self) -> float:
+        """Percent that did not arrive, or too late to be played."""
+        return self._share(self.lost + self.late)
+
+    def _share(self, count: int) -> float:
         expected = self.packets + self.lost
-        return 100 * min(self.lost + self.late, expected) / expected if expected else 0.0
+        return 100 * min(count, expected) / expected if expected else 0.0
 
 
 @dataclass(frozen=True)
@@ -240,7 +248,7 @@ def _quality(observed: Observed, received: Received | None) -> Quality | None:
     codec = emodel.CODECS.get(observed.codec)
     mos = None
     if codec is not None and delay is not None:
-        mos = emodel.mos(emodel.rating(codec, loss=received.loss, delay=delay))
+        mos = emodel.mos(emodel.rating(codec, loss=received.unheard, delay=delay))
     return Quality(mos, received.loss, received.jitter, received.round_trip)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from array import array
-from ipaddress import ip_address
 from pathlib import Path
 
 from sbc.probe import tone
@@ -30,7 +29,7 @@ def carry_out(wanted: Wanted, log: int = 0) -> Observed:
 def _carry_out(phone: Phone, wanted: Wanted) -> Observed:
     echo = phone.line(wanted.echo, wanted.credentials, answers=True) if wanted.echo else None
     caller = phone.line(wanted.caller, wanted.credentials, answers=False)
-    call = caller.call(_uri(wanted))
+    call = caller.call(f"sip:{wanted.number}@{wanted.host}:{wanted.port};transport={wanted.caller.transport}")
     phone.wait(lambda: call.over or call.setup is not None, wanted.answer)
     try:
         if call.broken:
@@ -41,11 +40,6 @@ def _carry_out(phone: Phone, wanted: Wanted) -> Observed:
     finally:
         call.hang_up()
         phone.wait(lambda: all(each.over for each in (call, *_calls(echo))), _GOODBYE)
-
-
-def _uri(wanted: Wanted) -> str:
-    host = f"[{wanted.host}]" if ip_address(wanted.host).version == 6 else wanted.host
-    return f"sip:{wanted.number}@{host}:{wanted.port};transport={wanted.caller.transport}"
 
 
 def _calls(echo: Account | None) -> list[Call]:
@@ -93,5 +87,5 @@ def _samples(file: Path) -> array[int]:
 
 def _exchange_digits(phone: Phone, wanted: Wanted, call: Call) -> str:
     call.send_digits(wanted.digits)
-    phone.wait(lambda: call.over or len(call.digits) >= len(wanted.digits), 1 + len(wanted.digits) * 4 * DIGIT / 1000)
+    phone.wait(lambda: call.over or len(call.digits) >= len(wanted.digits), 1 + 2 * DIGIT * len(wanted.digits))
     return call.digits

@@ -21,8 +21,9 @@ from sbc.probe.call import Credentials, Line, Received, Srtp, Transport
 
 #: The library's limit: a fifth call in one process fails.
 MOST_CALLS = 4
-#: ms per DTMF digit; shorter than what people press, longer than the 40 ms that receivers need.
-DIGIT = 100
+#: Seconds that the library takes for a digit. A shorter one it does send, but with the timestamps of one this long,
+#: which a relay that keeps time by them delivers ever later.
+DIGIT = 0.24
 _POLL = 10
 
 _SRTP = {
@@ -31,12 +32,9 @@ _SRTP = {
     Srtp.REQUIRED: pjsua2.PJMEDIA_SRTP_MANDATORY,
 }
 _TRANSPORT = {
-    (Transport.UDP, 4): pjsua2.PJSIP_TRANSPORT_UDP,
-    (Transport.TCP, 4): pjsua2.PJSIP_TRANSPORT_TCP,
-    (Transport.TLS, 4): pjsua2.PJSIP_TRANSPORT_TLS,
-    (Transport.UDP, 6): pjsua2.PJSIP_TRANSPORT_UDP6,
-    (Transport.TCP, 6): pjsua2.PJSIP_TRANSPORT_TCP6,
-    (Transport.TLS, 6): pjsua2.PJSIP_TRANSPORT_TLS6,
+    Transport.UDP: pjsua2.PJSIP_TRANSPORT_UDP,
+    Transport.TCP: pjsua2.PJSIP_TRANSPORT_TCP,
+    Transport.TLS: pjsua2.PJSIP_TRANSPORT_TLS,
 }
 
 
@@ -79,18 +77,19 @@ class Phone:
 
     def line(self, line: Line, credentials: Credentials, *, answers: bool) -> Account:
         """Listen at a line. Raises `PhoneError` when its address or port cannot be had."""
-        version = ip_address(line.address).version
+        if ip_address(line.address).version != 4:
+            raise PhoneError(f"the probe cannot listen at {line.address}: its telephone knows IPv4 alone")
         config = pjsua2.TransportConfig()
         config.boundAddress = line.address
         config.port = line.port
         if line.transport is Transport.TLS:
             _secure(config.tlsConfig, credentials)
         try:
-            transport = self._endpoint.transportCreate(_TRANSPORT[line.transport, version], config)
+            transport = self._endpoint.transportCreate(_TRANSPORT[line.transport], config)
         except pjsua2.Error as error:
             where = f"{line.address}:{line.port}" if line.port else line.address
             over = line.transport.upper()
-            raise PhoneError(f"the probe cannot listen at {where} over {over}: {error.reason}") from error
+            raise PhoneError(f"the probe cannot listen at {where} over {over}: {_in_words(error.reason)}") from error
         account = Account(line, answers=answers)
         account.create(_account_config(line, transport), answers)
         self._accounts.append(account)
@@ -129,7 +128,7 @@ class Account(pjsua2.Account):  # type: ignore[misc]  # the library has no types
         try:
             call.makeCall(uri, pjsua2.CallOpParam(True))
         except pjsua2.Error as error:
-            raise PhoneError(f"the probe cannot call {uri}: {error.reason}") from error
+            raise PhoneError(f"the probe cannot call {uri}: {_in_words(error.reason)}") from error
         return call
 
     def onIncomingCall(self, incoming: pjsua2.OnIncomingCallParam) -> None:  # noqa: N802 - the library's name
@@ -168,8 +167,7 @@ class Call(pjsua2.Call):  # type: ignore[misc]  # the library has no types
         self.code, self.reason = info.lastStatusCode, info.lastReason
         of_transaction = told.e.type == pjsua2.PJSIP_EVENT_TSX_STATE
         if of_transaction and told.e.body.tsxState.type == pjsua2.PJSIP_EVENT_TRANSPORT_ERROR:
-            # The library calls this 503 as well, and adds its own name of the error.
-            self.broken = info.lastReason.split(" (PJ")[0]
+            self.broken = _in_words(info.lastReason)  # The library calls this 503 as well.
         if info.state == pjsua2.PJSIP_INV_STATE_CONFIRMED and self.setup is None:
             self.setup = (time.monotonic() - self.began) * 1000
         self.over = self.over or info.state == pjsua2.PJSIP_INV_STATE_DISCONNECTED
@@ -207,11 +205,7 @@ class Call(pjsua2.Call):  # type: ignore[misc]  # the library has no types
 
     def send_digits(self, digits: str) -> None:
         """As telephone events (RFC 4733)."""
-        parameters = pjsua2.CallSendDtmfParam()
-        parameters.method = pjsua2.PJSUA_DTMF_METHOD_RFC2833
-        parameters.duration = DIGIT
-        parameters.digits = digits
-        self.sendDtmf(parameters)
+        self.dialDtmf(digits)
 
     def hang_up(self) -> None:
         """Whatever state the call is in. Its being over is success."""
@@ -244,6 +238,11 @@ class Call(pjsua2.Call):  # type: ignore[misc]  # the library has no types
         return Received(sent.pkt - sent.loss, sent.loss, 0, _mean(sent.jitterUsec), _mean(found.rtcp.rttUsec))
 
 
+def _in_words(reason: str) -> str:
+    """The library's reason without its own name of the error, which it adds in parentheses."""
+    return reason.split(" (PJ")[0]
+
+
 def _mean(statistic: pjsua2.MathStat) -> float | None:
     """Microseconds to milliseconds; None when nothing was counted."""
     return statistic.mean / 1000 if statistic.n else None
@@ -262,14 +261,12 @@ def _secure(config: pjsua2.TlsConfig, credentials: Credentials) -> None:
 
 
 def _account_config(line: Line, transport: int) -> pjsua2.AccountConfig:
-    host = f"[{line.address}]" if ip_address(line.address).version == 6 else line.address
     config = pjsua2.AccountConfig()
-    config.idUri = f"sip:probe@{host}"
+    config.idUri = f"sip:probe@{line.address}"
     config.sipConfig.transportId = transport
     config.mediaConfig.transportConfig.boundAddress = line.address
     config.mediaConfig.srtpUse = _SRTP[line.srtp]
     config.mediaConfig.srtpSecureSignaling = 0
-    config.mediaConfig.ipv6Use = pjsua2.PJSUA_IPV6_ENABLED if ip_address(line.address).version == 6 else 0
     # Behind an SBC nobody needs to guess where we are from where our packets seem to come from.
     config.natConfig.contactRewriteUse = config.natConfig.viaRewriteUse = config.natConfig.sdpNatRewriteUse = 0
     return config

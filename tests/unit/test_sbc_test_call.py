@@ -74,6 +74,14 @@ def test_a_program_that_is_late_says_so_before_it_is_stopped() -> None:
     assert probe.wanted(spec(), HERE).within < probe.TIMEOUT
 
 
+def test_an_sbc_with_a_side_of_ipv6_alone_is_not_kept_waiting_for_a_call_that_cannot_be() -> None:
+    six = {"outside": ("2001:db8::1/64",), "probe:outside": ("2001:db8::9/64",)}
+    ports = PORTS | {key: Port("outside", "seg-net", addresses) for key, addresses in six.items()}
+    here = dataclasses.replace(HERE, ports=ports)
+    assert [gate.name for vnf in KIND.render(spec(), here) for gate in vnf.probes] == ["ready", "health"]
+    assert probe.entries(spec(), here) == ()
+
+
 # --- the tables ---
 
 

@@ -99,7 +99,9 @@ class Box:
         etc = self.dir / "etc"
         crt, key = etc / f"{name}.crt", etc / f"{name}.key"
         kind = ("-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(days))
-        run("openssl", "req", *kind, "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(crt))
+        names = ",".join(f"IP:{net}.{host}" for _, net, _ in SIDES.values() for host in (1, 99))
+        subject = ("-subj", f"/CN={name}", "-addext", f"subjectAltName={names}")
+        run("openssl", "req", *kind, *subject, "-keyout", str(key), "-out", str(crt))
         with (etc / "peers.crt").open("a") as peers:
             peers.write(crt.read_text())
 
