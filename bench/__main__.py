@@ -1,4 +1,4 @@
-"""`python -m bench [orders|changes|sbc ...]`: measure on a private platform that is made for it and removed afterwards."""
+"""`python -m bench [orders|changes|sbc ...]`: measure on a private platform, made for it and removed afterwards."""
 
 from __future__ import annotations
 

@@ -27,8 +27,7 @@ def measure(_platform: Any, *, rounds: int) -> list[Comparison]:
     with Side(Bare()) as bare, Side(Box(most_calls=100_000, most_per_second=100_000)) as whole:
         whole.box.load(tables(), carried())
         compared = partial(compare, yardstick=bare.time_calls, product=whole.time_calls, rounds=max(1, rounds // 2))
-        found = [compared(f"signalling, CPU of 1,000 calls at {RATE}/s", target=TARGET)]
-    return found
+        return [compared(f"signalling, CPU of 1,000 calls at {RATE}/s", target=TARGET)]
 
 
 class Side:
