@@ -347,6 +347,10 @@ SPECTACULAR_SETTINGS = {
         "ServiceState": [(state.value, state.value) for state in ServiceState],
         "StepState": [(state.value, state.value) for state in StepState],
         "InquiryState": "services.models.Inquiry.State",
+        # And three `action`.
+        "OrderAction": "services.models.Action",
+        "SourceAction": ["allow", "deny"],
+        "HeaderAction": ["add", "remove", "replace"],
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("tenants.urls")),
     path("api/v1/", include("services.api.urls")),
+    path("api/v1/", include("sbc.api.urls")),
     path("admin/", admin.site.urls),
 ]
 

@@ -14,7 +14,6 @@ from services import inquiries
 from services.lifecycle import ServiceState
 from services.models import OPEN_INQUIRY, Deployment, Inquiry, ServiceInstance
 from tenants.actor import Actor
-from tenants.verbs import audit
 from worker.report import Status
 
 #: The looking glass's question, and the condition that the PoP's own test calls report.
@@ -35,7 +34,6 @@ def make(*, actor: Actor, instance: ServiceInstance, **how: Any) -> TestCall:
         made_at=timezone.now(),
         made_by=actor.label,
     )
-    audit.record(actor, "test-call.make", call, service=instance.pk, **how)
     return call
 
 

@@ -18,6 +18,7 @@ from services.lifecycle import ServiceState
 from services.models import Inquiry, ServiceInstance
 from services.registry import kinds
 from tenants.actor import Actor, Role
+from tenants.verbs import audit
 from worker.errors import PermanentError
 from worker.report import Answer, Ask
 
@@ -47,6 +48,8 @@ def ask(*, actor: Actor, instance: ServiceInstance, question: str, arguments: Ma
         arguments=values.model_dump(mode="json"),
         asked_by=actor.label,
     )
+    if asked.changes:
+        audit.record(actor, "service.ask", instance, question=question, arguments=inquiry.arguments)
     message = Ask(
         id=inquiry.pk,
         instance=instance.pk,

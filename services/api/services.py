@@ -120,11 +120,11 @@ class Inquiries(mixins.ListModelMixin, mixins.RetrieveModelMixin, OfService):
     )
     def create(self, request: Request, service: str) -> Response:
         """Answers 201 with the answer, or 202 with an inquiry to look at later."""
-        wait = _preferred_wait(request)
+        wait = preferred_wait(request)
         instance = self.service
         body = write.InquiryBody(data=request.data)
         body.is_valid(raise_exception=True)
-        inquiry = _awaited(inquiries.ask(actor=self.actor, instance=instance, **body.validated_data), self.scope, wait)
+        inquiry = awaited(inquiries.ask(actor=self.actor, instance=instance, **body.validated_data), self.scope, wait)
         waiting = inquiry.state == Inquiry.State.OPEN
         headers = {"Location": f"/api/v1/services/{instance.pk}/inquiries/{inquiry.pk}"}
         if wait:
@@ -136,13 +136,13 @@ class Inquiries(mixins.ListModelMixin, mixins.RetrieveModelMixin, OfService):
         )
 
 
-def _preferred_wait(request: Request) -> int:
+def preferred_wait(request: Request) -> int:
     """Seconds that `Prefer` allows us to wait. What it says besides is ignored (RFC 7240)."""
     found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,6})\"?", request.headers.get("Prefer", ""), re.IGNORECASE)
     return min(int(found[1]), LONGEST_WAIT) if found else 0
 
 
-def _awaited(inquiry: Inquiry, rows: scope.Scope, wait: int) -> Inquiry:
+def awaited(inquiry: Inquiry, rows: scope.Scope, wait: int) -> Inquiry:
     """The inquiry as it is when answered, or after `wait` seconds."""
     deadline = time.monotonic() + wait
     while time.monotonic() < deadline:

@@ -22,6 +22,7 @@ M = TypeVar("M", bound=Model)
 
 class ScopedView(GenericAPIView[Any]):
     """A view that acts for one tenant. Name the `model` of its list, and the roles if they are not the usual ones.
+    `other_parameters` are those of a list that are neither filters nor pages.
 
     `self.actor` and `self.scope` are the only ways from a request to rows. Every POST may carry an
     `Idempotency-Key`.
@@ -32,6 +33,7 @@ class ScopedView(GenericAPIView[Any]):
     model: type[TenantOwned]
     filterset_class: Any = None
     ordering_fields: tuple[str, ...] = ()
+    other_parameters: frozenset[str] = frozenset()
     idempotent_atomic = True
 
     @property

@@ -34,7 +34,7 @@ class YesNo(django_filters.TypedChoiceFilter):  # type: ignore[misc]
 class Filters(DjangoFilterBackend):  # type: ignore[misc]  # untyped library
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         filterset = self.get_filterset_class(view, queryset)
-        known = ALWAYS | set(filterset.base_filters if filterset else ())
+        known = ALWAYS | set(filterset.base_filters if filterset else ()) | view.other_parameters
         if unknown := sorted(set(request.query_params) - known):
             named = ", ".join(sorted(known))
             raise Invalid(Problem(name[:64], f"there is no such parameter; there are: {named}") for name in unknown)

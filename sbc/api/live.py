@@ -1,0 +1,218 @@
+"""What happens in an SBC now, asked of it through the looking glass: calls, bans, the state of trunks, test calls."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from naas.core.errors import NotFound
+from sbc import testcalls
+from sbc.api import filters
+from sbc.api.base import OfSbc
+from sbc.models import TestCall
+from services import inquiries
+from services.api.read import ANY_OBJECT
+from services.api.services import PREFER, awaited, preferred_wait
+from services.models import Inquiry
+from tenants.api.serializers import StrictSerializer
+from worker.errors import TemporaryError
+
+#: Seconds that an answer is waited for where the request does not say how long.
+USUAL_WAIT = 10
+#: Characters of a program's output in a refusal.
+EXCERPT = 300
+
+
+class HeardJson(serializers.Serializer[Any]):
+    """What one end hears; null is what it did not report."""
+
+    mos = serializers.FloatField(allow_null=True)
+    loss = serializers.FloatField(allow_null=True, help_text="Percent")
+    jitter = serializers.FloatField(allow_null=True, help_text="Milliseconds")
+    round_trip = serializers.FloatField(allow_null=True, help_text="Milliseconds")
+
+
+class QualityJson(serializers.Serializer[Any]):
+    caller = HeardJson(allow_null=True)
+    callee = HeardJson(allow_null=True)
+
+
+class CallJson(serializers.Serializer[Any]):
+    """A call that stands. Moments in milliseconds of Unix time."""
+
+    id = serializers.CharField()
+    started = serializers.IntegerField()
+    answered = serializers.IntegerField(allow_null=True)
+    caller = serializers.CharField()
+    called = serializers.CharField()
+    from_trunk = serializers.CharField()
+    to_trunk = serializers.CharField(allow_null=True)
+    codec = serializers.CharField(allow_null=True)
+    quality = QualityJson(allow_null=True)
+
+
+class BanJson(serializers.Serializer[Any]):
+    address = serializers.CharField()
+    reason = serializers.CharField()
+    until = serializers.IntegerField(help_text="Seconds of Unix time")
+
+
+class Asking(OfSbc):
+    """Asks the SBC and waits for its answer, up to the seconds of `Prefer: wait`."""
+
+    pagination_class = None
+
+    def ask(self, question: str, **arguments: Any) -> Inquiry:
+        """The answered inquiry. Raises `TemporaryError` when no answer comes in time."""
+        wait = preferred_wait(self.request) or USUAL_WAIT
+        asked = inquiries.ask(actor=self.actor, instance=self.service, question=question, arguments=arguments)
+        inquiry = awaited(asked, self.scope, wait)
+        if inquiry.state == Inquiry.State.OPEN:
+            raise TemporaryError("the SBC has not answered yet; ask again in a moment", delay=2)
+        if inquiry.error:
+            raise TemporaryError(f"the SBC did not answer: {inquiry.error}", delay=5)
+        return inquiry
+
+    def answer(self, question: str) -> Any:
+        """What the SBC says, as JSON. Raises `TemporaryError`."""
+        inquiry = self.ask(question)
+        try:
+            return json.loads(inquiry.output)
+        except ValueError:
+            said = inquiry.output.strip()[-EXCERPT:]
+            raise TemporaryError(f"the SBC cannot say: {said or f'status {inquiry.status}'}", delay=5) from None
+
+    def order(self, question: str, what: str, **arguments: Any) -> Response:
+        """Have the SBC do something to what `what` names. Raises `NotFound` when it knows no such thing."""
+        inquiry = self.ask(question, **arguments)
+        if inquiry.status:
+            raise NotFound(inquiry.output.strip()[-EXCERPT:] or f"there is no {what}")
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+@extend_schema(tags=["sbc"])
+class Calls(Asking):
+    """Calls that stand now."""
+
+    model = Inquiry
+    serializer_class = CallJson
+
+    @extend_schema(parameters=[PREFER], responses=CallJson(many=True), summary="Calls that stand")
+    def list(self, request: Request, service: str) -> Response:
+        return Response(self.answer("calls"))
+
+    @extend_schema(parameters=[PREFER], summary="End a call")
+    def destroy(self, request: Request, service: str, pk: str) -> Response:
+        return self.order("end-call", f"call {pk}", id=pk)
+
+
+@extend_schema(tags=["sbc"])
+class Bans(Asking):
+    """Sources that are not heard for a while, because of what they sent."""
+
+    model = Inquiry
+    serializer_class = BanJson
+
+    @extend_schema(parameters=[PREFER], responses=BanJson(many=True), summary="Sources that are not heard")
+    def list(self, request: Request, service: str) -> Response:
+        return Response(self.answer("bans"))
+
+    @extend_schema(parameters=[PREFER], summary="Hear a source again")
+    def destroy(self, request: Request, service: str, pk: str) -> Response:
+        return self.order("lift", f"ban of {pk}", address=pk)
+
+
+@extend_schema(tags=["sbc"])
+class TrunkStates(Asking):
+    """Whether registrations hold and addresses answer."""
+
+    model = Inquiry
+
+    @extend_schema(
+        parameters=[PREFER],
+        responses={200: {"type": "array", "items": ANY_OBJECT}},
+        summary="How each trunk is: registered or not, which addresses answer",
+        operation_id="sbc_trunk_states_list",
+    )
+    def list(self, request: Request, service: str) -> Response:
+        return Response(self.answer("trunks"))
+
+
+# --- test calls -------------------------------------------------------------------------
+
+
+class TestCallJson(serializers.ModelSerializer[TestCall]):
+    """A test call. `passed` is null while nobody knows; `result` is everything that was measured."""
+
+    __test__ = False  # it is no test, whatever its name tells pytest
+
+    service = serializers.CharField(source="instance_id")
+    inquiry = serializers.CharField(source="inquiry_id", allow_null=True)
+
+    class Meta:
+        model = TestCall
+        fields = (
+            "id",
+            "service",
+            "occasion",
+            "generation",
+            "made_at",
+            "made_by",
+            "inquiry",
+            "passed",
+            "message",
+            "result",
+        )
+
+
+class TestCallBody(StrictSerializer):
+    """What is not said is as in the call that the platform makes itself."""
+
+    __test__ = False  # as above
+
+    transport = serializers.ChoiceField(choices=["udp", "tcp", "tls"], required=False)
+    srtp = serializers.BooleanField(required=False)
+
+
+@extend_schema(tags=["sbc"])
+class TestCalls(mixins.ListModelMixin, mixins.RetrieveModelMixin, OfSbc):
+    """Calls that prove that the SBC works. The one of acceptance is its birth certificate."""
+
+    __test__ = False  # as above
+
+    model = TestCall
+    serializer_class = TestCallJson
+    filterset_class = filters.TestCallFilter
+    ordering_fields = ("made_at",)
+    # It waits for a PoP; a call made twice does no harm.
+    idempotent_atomic = False
+
+    @extend_schema(
+        request=TestCallBody,
+        responses={201: TestCallJson, 202: TestCallJson},
+        parameters=[PREFER],
+        summary="Make a test call",
+    )
+    def create(self, request: Request, service: str) -> Response:
+        """Answers 201 with the outcome, or 202 with a test call to look at later."""
+        wait = preferred_wait(request)
+        instance = self.service
+        body = TestCallBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        call = testcalls.make(actor=self.actor, instance=instance, **body.validated_data)
+        assert call.inquiry is not None
+        call.inquiry = awaited(call.inquiry, self.scope, wait)
+        waiting = call.inquiry.state == Inquiry.State.OPEN
+        headers = {"Location": f"/api/v1/sbc/{instance.pk}/test-calls/{call.pk}"}
+        if wait:
+            headers["Preference-Applied"] = f"wait={wait}"
+        return Response(
+            TestCallJson(testcalls.settle(call)).data,
+            status=status.HTTP_202_ACCEPTED if waiting else status.HTTP_201_CREATED,
+            headers=headers,
+        )
