@@ -71,6 +71,18 @@ def parse(arguments: Sequence[str]) -> tuple[Wanted, Report, str]:
     return wanted, options.report, options.name
 
 
+def parse_echo(arguments: Sequence[str]) -> tuple[Line, Credentials]:
+    """Where an echo listens. Exits with a usage message for what is not understood."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sbc.probe.echo", description="Answer calls, play back what they say and press what they press."
+    )
+    _add_line(parser, "echo", "to answer at", required=True)
+    _add_credentials(parser)
+    options = parser.parse_args(arguments)
+    line = _parsed_line(options, "echo")
+    return line, Credentials(options.certificate, options.key, options.authorities)
+
+
 def _parsed_line(options: argparse.Namespace, which: str) -> Line:
     given = vars(options)
     transport: Transport = given[f"{which}_transport"]
@@ -90,22 +102,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sbc", required=True, type=_address, metavar="ADDRESS", help="the SBC on the caller's side")
     parser.add_argument("--port", type=int, help="of the SBC; default: 5060, for TLS 5061")
     parser.add_argument("--number", required=True, help="that is routed to the echo")
-    for which, what in (("caller", "who calls"), ("echo", "who answers; default: somebody else")):
-        parser.add_argument(f"--{which}", required=which == "caller", type=_address, metavar="ADDRESS", help=what)
-        parser.add_argument(f"--{which}-port", type=int)
-        parser.add_argument(f"--{which}-transport", type=Transport, choices=Transport, default=Transport.UDP)
-        parser.add_argument(f"--{which}-srtp", type=Srtp, choices=Srtp, default=Srtp.OFF)
+    _add_line(parser, "caller", "who calls", required=True)
+    _add_line(parser, "echo", "who answers; default: somebody else", required=False)
     parser.add_argument("--tone", type=float, default=Wanted.tone, metavar="SECONDS")
     parser.add_argument("--digits", default=Wanted.digits, help="sent as DTMF")
     parser.add_argument("--codecs", default=",".join(Wanted.codecs), help="the best first")
     parser.add_argument("--answer", type=float, default=Wanted.answer, metavar="SECONDS", help="to wait for an answer")
     parser.add_argument("--within", type=float, default=Wanted.within, metavar="SECONDS", help="for everything")
     parser.add_argument("--least-mos", type=float, default=Wanted.least_mos, metavar="MOS")
-    for field in fields(Credentials):
-        parser.add_argument(f"--{field.name}", default="", metavar="FILE", help="PEM, for TLS")
+    _add_credentials(parser)
     parser.add_argument("--report", type=Report, choices=Report, default=Report.FULL)
     parser.add_argument("--name", default="test-call", help="of the condition")
     return parser
+
+
+def _add_line(parser: argparse.ArgumentParser, which: str, what: str, *, required: bool) -> None:
+    parser.add_argument(f"--{which}", required=required, type=_address, metavar="ADDRESS", help=what)
+    parser.add_argument(f"--{which}-port", type=int)
+    parser.add_argument(f"--{which}-transport", type=Transport, choices=Transport, default=Transport.UDP)
+    parser.add_argument(f"--{which}-srtp", type=Srtp, choices=Srtp, default=Srtp.OFF)
+
+
+def _add_credentials(parser: argparse.ArgumentParser) -> None:
+    for field in fields(Credentials):
+        parser.add_argument(f"--{field.name}", default="", metavar="FILE", help="PEM, for TLS")
 
 
 def _address(text: str) -> str:

@@ -15,7 +15,7 @@ from sbc.kind.entries import Srtp as Media
 from sbc.probe import emodel
 from sbc.probe.call import Credentials, Line, Srtp, Transport, Wanted, judge
 from sbc.probe.supervise import observe
-from tests.system.sbc.box import INSIDE, OUTSIDE, Box, run
+from tests.system.sbc.box import INSIDE, OUTSIDE, Box, run, until
 from tests.system.sbc.telephone import WANTED, Telephone
 
 pytestmark = pytest.mark.system
@@ -160,6 +160,16 @@ def test_a_good_call_from_neither_to_tls_and_srtp(telephone: Telephone) -> None:
     )
     said = telephone.call(dataclasses.replace(WANTED, echo=echo, credentials=TRUSTING))
     assert said["passed"], said["message"]
+
+
+def test_the_sbc_finds_the_same_as_the_ends_whose_reports_it_hears(telephone: Telephone) -> None:
+    said = telephone.call(dataclasses.replace(WANTED, tone=6.0))
+    until(lambda: telephone.box.record()["called"] == WANTED.number)
+    for end in ("caller", "callee"):
+        ours, theirs = said["quality"][end], telephone.box.record()["quality"][end]
+        assert theirs["mos"] == pytest.approx(ours["mos"], abs=0.1)
+        assert theirs["loss"] == ours["loss"] == 0
+        assert theirs["round_trip"] is None or 0 < theirs["round_trip"] < 20
 
 
 def test_a_certificate_of_somebody_else_is_not_believed(telephone: Telephone) -> None:

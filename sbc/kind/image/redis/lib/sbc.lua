@@ -401,6 +401,8 @@ local function quality(codec, parts, first)
   if not loss or not jitter then
     return cjson.null
   end
+  -- rtpengine gives round trips in microseconds, and 0 when no report has told one.
+  round_trip = round_trip and round_trip > 0 and round_trip / 1000
   -- A receiver waits for twice the jitter before it plays.
   local mos = opinion(codec, loss, (round_trip or 0) / 2 + 2 * jitter)
   return {mos = mos or cjson.null, loss = loss, jitter = jitter, round_trip = round_trip or cjson.null}
