@@ -1,4 +1,4 @@
-"""`python -m bench [orders|changes|sbc ...]`: measure on a private platform, made for it and removed afterwards."""
+"""`python -m bench [MEASURE ...]`: measure on a private platform that is made for it and removed afterwards."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import changes, orders, sbc
+from bench import changes, orders, records, sbc
 from bench.measure import Comparison, show
 from tests.platform import Platform
 from tests.routers import make_segments
 
 Measure = Callable[..., list[Comparison]]
-MEASURES: dict[str, Measure] = {"orders": orders.measure, "changes": changes.measure, "sbc": sbc.measure}
+MEASURES: dict[str, Measure] = {
+    "orders": orders.measure,
+    "changes": changes.measure,
+    "sbc": sbc.measure,
+    "records": records.measure,
+}
 
 
 def main() -> int:

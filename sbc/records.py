@@ -89,8 +89,7 @@ def take(records: Records) -> None:
     instance = ServiceInstance.unscoped.filter(pk=records.instance, pop=records.pop, kind=KIND.name).first()
     if instance is None or not records.records:
         return
-    now = timezone.now()
-    rows = (_row(instance, record, now) for record in records.records)
+    rows = (row_of(instance, record) for record in records.records)
     with transaction.atomic():
         CallRecord.unscoped.bulk_create((row for row in rows if row.from_trunk != CALLER), ignore_conflicts=True)
         taken = RecordsTaken(records.instance, records.vnf, records.records[-1].id)
@@ -104,7 +103,9 @@ def _send(pop: Pop, taken: RecordsTaken) -> None:
         log.warning("PoP %s is not told that its records are taken: %s", pop.slug, error)
 
 
-def _row(instance: ServiceInstance, record: Record, now: datetime) -> CallRecord:
+def row_of(instance: ServiceInstance, record: Record) -> CallRecord:
+    """A record as it is kept, not yet written."""
+    now = timezone.now()
     of_all = {"tenant_id": instance.tenant_id, "instance": instance, "key": record.key[:128], "received_at": now}
     try:
         body = Body.model_validate_json(record.body, strict=True)

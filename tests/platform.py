@@ -197,6 +197,11 @@ class Platform:
             cwd=self.place.repo,
         )
 
+    def run_inside(self, module: str, *arguments: str) -> str:
+        """What a program prints that runs in the core's environment, as one of its processes would."""
+        environment, python = self._core_environment(), self.place.python
+        return commands.run(python, "-m", module, *arguments, env=environment, cwd=self.place.repo)
+
     def _core_environment(self) -> dict[str, str]:
         return _plain_environment() | {"NAAS_ENV_FILE": str(self.place.env_file), "NAAS_VAR": str(self.place.var)}
 
@@ -214,10 +219,7 @@ class Platform:
 
     def _open_account(self) -> None:
         unis = [f"{site}={interface}" for site, interface in self.unis.items()]
-        said = commands.run(
-            self.place.python, "-m", "tests.account", self.pop, *unis, env=self._core_environment(), cwd=self.place.repo
-        )
-        account = json.loads(said)
+        account = json.loads(self.run_inside("tests.account", self.pop, *unis))
         self.uni_ids: dict[str, str] = account["unis"]
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{self.settings['NAAS_WEB_PORT']}/api/v1/",
