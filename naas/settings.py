@@ -294,6 +294,8 @@ UNFOLD = {
                 ("Steps", "footprint", "services_deploymentstep"),
                 ("History", "history", "services_revision"),
                 ("Events", "notifications", "services_serviceevent"),
+                ("Certificates", "verified_user", "services_certificate"),
+                ("Authority", "workspace_premium", "services_authority"),
                 ("Looking glass", "search", "services_inquiry"),
             ),
             _pages(

@@ -1,23 +1,25 @@
 """From rows to values: what should stand at each PoP for one instance.
 
-Reads rows and writes none: addresses were taken when the order was placed. The same rows
-always give the same values.
+Reads rows and writes none: addresses were taken and certificates issued when the order was
+placed. The same rows always give the same values.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from django.db.models import Q
 from pydantic import ValidationError
 
 from naas.core.errors import Invalid, Problem
+from services import certificates
 from services.addresses import PlacedPort, held
 from services.kind import Context, Kind, Port, PortRequest, Spec, problems_of
 from services.models import OfferingSize, Revision, Segment, ServiceInstance
 from services.registry import kinds
-from services.secrets import reveal
+from services.secrets import reveal, seed_of
 from tenants import scope
 from worker import topology
 from worker.topology import DesiredState, Nic, Route, Wire, digest
@@ -40,13 +42,14 @@ def design(instance: ServiceInstance) -> Mapping[str, DesiredState]:
     return {instance.pop_id: compose(instance, kind, spec, revision.size, ports)}
 
 
-def ports_of(instance: ServiceInstance, revision: Revision) -> tuple[PlacedPort, ...]:
-    """The ports that a revision asks for; none when it is a removal."""
+def needs_of(instance: ServiceInstance, revision: Revision) -> tuple[tuple[PlacedPort, ...], tuple[str, ...]]:
+    """The ports that a revision asks for and the names it wants certified; none when it is a removal."""
     if revision.spec is None:
-        return ()
+        return (), ()
     kind = kinds()[instance.kind]
     spec = kind.spec.model_validate_json(json.dumps(reveal(revision.spec)))
-    return placed_ports(instance, kind.ports(spec))
+    ports = placed_ports(instance, kind.ports(spec))
+    return ports, certified_names(instance, kind, spec, revision.size, ports)
 
 
 def placed_ports(instance: ServiceInstance, requests: Iterable[PortRequest]) -> tuple[PlacedPort, ...]:
@@ -85,11 +88,25 @@ def wanted(instance: ServiceInstance) -> tuple[Spec, Context]:
     """The spec that is wanted of an instance now, and what its kind may know besides."""
     kind = kinds()[instance.kind]
     spec = kind.spec.model_validate_json(json.dumps(reveal(instance.spec)))
-    return spec, context_of(instance, instance.size, placed_ports(instance, kind.ports(spec)))
+    return spec, context_of(instance, kind, spec, instance.size, placed_ports(instance, kind.ports(spec)))
 
 
-def context_of(instance: ServiceInstance, size: OfferingSize, ports: tuple[PlacedPort, ...]) -> Context:
+def context_of(
+    instance: ServiceInstance, kind: Kind, spec: Spec, size: OfferingSize, ports: tuple[PlacedPort, ...]
+) -> Context:
     """What a kind may know of an instance on these ports."""
+    context = _bare_context(instance, size, ports)
+    return replace(context, certificate=certificates.held(instance, kind.certificate(spec, context)))
+
+
+def certified_names(
+    instance: ServiceInstance, kind: Kind, spec: Spec, size: OfferingSize, ports: tuple[PlacedPort, ...]
+) -> tuple[str, ...]:
+    """The names for which the platform is to issue a certificate; none when the spec wants none."""
+    return kind.certificate(spec, _bare_context(instance, size, ports))
+
+
+def _bare_context(instance: ServiceInstance, size: OfferingSize, ports: tuple[PlacedPort, ...]) -> Context:
     return Context(
         instance=instance.pk,
         name=instance.name,
@@ -104,6 +121,7 @@ def context_of(instance: ServiceInstance, size: OfferingSize, ports: tuple[Place
             )
             for port in ports
         },
+        seed=seed_of(instance.seed),
     )
 
 
@@ -111,7 +129,7 @@ def compose(
     instance: ServiceInstance, kind: Kind, spec: Spec, size: OfferingSize, ports: tuple[PlacedPort, ...]
 ) -> DesiredState:
     """What should stand for this spec on these ports. Raises `SpecError` when the kind cannot render it."""
-    context = context_of(instance, size, ports)
+    context = context_of(instance, kind, spec, size, ports)
     vnfs = kind.render(spec, context)
     rate = size.port_rate_mbps * MBIT if size.port_rate_mbps else None
     return DesiredState(

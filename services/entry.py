@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from naas.core.errors import Conflict, Invalid, NotFound, Problem
+from services import certificates
 from services.addresses import allocate
 from services.catalogue import size_on_sale
-from services.design import compose, parse, placed_ports
+from services.design import certified_names, compose, parse, placed_ports
 from services.kind import Kind, Spec, SpecError
 from services.lifecycle import OPEN, SERVICE, ServiceEvent, ServiceState, after
 from services.models import (
@@ -29,7 +30,7 @@ from services.models import (
     ServiceInstance,
 )
 from services.registry import check_spec, kind_named, kinds
-from services.secrets import keep, protect, reveal
+from services.secrets import keep, new_seed, protect, reveal
 from tenants import scope
 
 T = TypeVar("T")
@@ -77,7 +78,14 @@ def _add(order: ProductOrder, position: int, request: ItemRequest, pops: Mapping
     name = _name(order, request.name)
     spec = _under_spec(lambda: parse(kind, _wanted(None, request.spec)))
     instance = ServiceInstance.unscoped.create(
-        tenant=order.tenant, pop=pop, kind=kind.name, name=name, size=size, spec={}, state=ServiceState.DESIGNED
+        tenant=order.tenant,
+        pop=pop,
+        kind=kind.name,
+        name=name,
+        size=size,
+        spec={},
+        seed=new_seed(),
+        state=ServiceState.DESIGNED,
     )
     Deployment.unscoped.create(tenant=order.tenant, instance=instance, pop=pop, generation=1)
     stored = _want(instance, kind, spec, size, "ordered")
@@ -120,7 +128,10 @@ def _delete(order: ProductOrder, position: int, request: ItemRequest) -> OrderIt
 
 
 def _want(instance: ServiceInstance, kind: Kind, spec: Spec, size: OfferingSize, reason: str) -> dict[str, Any]:
-    """Make this spec what is wanted of the instance: pinned to segments, with addresses, rendered once as a check."""
+    """Make this spec what is wanted of the instance.
+
+    It is pinned to segments, gets addresses and certificate, and is rendered once as a check.
+    """
     _under_spec(lambda: check_spec(instance, spec))
     ports = _under_spec(lambda: placed_ports(instance, kind.ports(spec)))
     stored = protect(spec)
@@ -137,6 +148,7 @@ def _want(instance: ServiceInstance, kind: Kind, spec: Spec, size: OfferingSize,
         reason=reason,
     )
     _under_spec(lambda: allocate(instance, ports))
+    _under_spec(lambda: certificates.ensure(instance, certified_names(instance, kind, spec, size, ports)))
     _under_spec(lambda: compose(instance, kind, spec, size, ports))
     return stored
 

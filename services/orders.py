@@ -1,4 +1,4 @@
-"""The verbs of orders: place, preview, start, cancel, retry, expire, and what a found state means for them.
+"""The verbs of orders: place, preview, start, cancel, retry, expire, renew, and what a found state means for them.
 
 Everything that changes what is wanted of a service goes through here. An order is written
 whole or not at all; what a PoP did about it is brought by `services.reports`.
@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from naas.core.errors import Conflict, Invalid, Problem
-from services import dispatch
+from services import certificates, dispatch
 from services.addresses import release_unused
-from services.design import design, ports_of
+from services.design import design, needs_of
 from services.entry import ItemRequest, enter
 from services.kind import SpecError
 from services.lifecycle import (
@@ -36,7 +37,7 @@ from services.lifecycle import (
 )
 from services.limits import check_limits
 from services.locks import lock_pops, lock_tenant
-from services.models import Action, Deployment, OrderItem, ProductOrder, Revision, ServiceInstance
+from services.models import Action, Deployment, OfferingSize, OrderItem, ProductOrder, Revision, ServiceInstance
 from services.rehearsal import Rehearsal, rehearse
 from services.secrets import reveal
 from tenants import scope
@@ -199,6 +200,24 @@ def expire(*, order_id: str, now: datetime) -> None:
         _settle_order(order)
 
 
+def renew(*, instance_id: str, now: datetime) -> None:
+    """Give a service a new certificate before the one it uses ends, as a new generation of the same spec.
+
+    While something else is changed about it nothing is done: the next sweep asks again.
+    """
+    with transaction.atomic():
+        known = ServiceInstance.unscoped.select_related("tenant", "size").get(pk=instance_id)
+        lock_tenant(known.tenant)
+        instance = ServiceInstance.unscoped.select_related("size").get(pk=instance_id)
+        revision = Revision.unscoped.select_related("size").get(instance=instance, generation=instance.generation)
+        is_ordered = OrderItem.unscoped.filter(instance=instance, state__in=OPEN).exists()
+        if revision.spec is None or revision.worked_at is None or is_ordered:
+            return
+        _, names = needs_of(instance, revision)
+        if certificates.ensure(instance, names, now):
+            _next_generation(instance, revision.spec, revision.size, "certificate renewed")
+
+
 def settle(*, deployment: Deployment) -> None:
     """Draw the conclusions from what a PoP was found to have: for the service, its open item and its order.
 
@@ -281,7 +300,9 @@ def _arrive(instance: ServiceInstance) -> None:
     """The present generation stands: the service is what its revision says, and holds no address beyond it."""
     revision = Revision.unscoped.get(instance=instance, generation=instance.generation)
     if revision.generation > 1:  # the first one took just what it uses
-        release_unused(instance, ports_of(instance, revision))
+        ports, names = needs_of(instance, revision)
+        release_unused(instance, ports)
+        certificates.release_unused(instance, names)
     if revision.worked_at is not None:
         return
     now = timezone.now()
@@ -291,8 +312,16 @@ def _arrive(instance: ServiceInstance) -> None:
         instance.terminated_at = now
     else:
         instance.state = after(SERVICE, ServiceState(instance.state), ServiceEvent.ACTIVATE)
-        instance.activated_at = instance.activated_at or now
-    instance.save(update_fields=["state", "terminated_at", "activated_at"])
+        if instance.activated_at is None:
+            instance.activated_at, instance.birth_certificate = now, _birth_certificate(instance, now)
+    instance.save(update_fields=["state", "terminated_at", "activated_at", "birth_certificate"])
+
+
+def _birth_certificate(instance: ServiceInstance, now: datetime) -> dict[str, Any]:
+    """What proved that the service works, as its PoPs found it."""
+    found = Deployment.unscoped.filter(instance=instance).order_by("pop").values_list("conditions", flat=True)
+    conditions = [condition for of_pop in found for condition in of_pop]
+    return {"at": now.isoformat(), "generation": instance.generation, "conditions": conditions}
 
 
 def _finish(item: OrderItem) -> None:
@@ -322,21 +351,28 @@ def _compensate(item: OrderItem) -> None:
     working = Revision.unscoped.filter(
         instance=instance, worked_at__isnull=False, spec__isnull=False, generation__lt=item.generation
     ).first()
-    instance.generation += 1
     back = item.action != Action.ADD and working is not None
+    if back and working:
+        instance.spec, instance.size = working.spec, working.size
+        instance.save(update_fields=["spec", "size"])
+    spec = working.spec if back and working else None
+    _next_generation(instance, spec, instance.size, f"undoes generation {item.generation}")
+    item.compensation = instance.generation
+    item.save(update_fields=["compensation"])
+
+
+def _next_generation(instance: ServiceInstance, spec: Any, size: OfferingSize, reason: str) -> None:
+    """Make this what is wanted, by nobody's order, and send it."""
+    instance.generation += 1
+    instance.save(update_fields=["generation"])
     Revision.unscoped.create(
         tenant=instance.tenant,
         instance=instance,
         generation=instance.generation,
-        spec=working.spec if back and working else None,
-        size=working.size if back and working else instance.size,
-        reason=f"undoes generation {item.generation}",
+        spec=spec,
+        size=size,
+        reason=reason,
     )
-    if back and working:
-        instance.spec, instance.size = working.spec, working.size
-    instance.save(update_fields=["generation", "spec", "size"])
-    item.compensation = instance.generation
-    item.save(update_fields=["compensation"])
     Deployment.unscoped.filter(instance=instance).update(generation=instance.generation, phase=Phase.CONVERGING)
     for deployment in Deployment.unscoped.filter(instance=instance):
         transaction.on_commit(partial(dispatch.wake, SEND, str(deployment.pk)))

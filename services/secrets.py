@@ -6,6 +6,7 @@ This module is the only one that knows that form.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,20 @@ MARK = "$secret"
 MASK = "********"
 #: Fields by which the entries of a list are told apart when a kept secret is looked up.
 KEYS = ("name", "address")
+
+
+#: Bytes of a seed, from which an instance's own secrets are derived.
+SEED_BYTES = 32
+
+
+def new_seed() -> str:
+    """A seed as it is stored."""
+    return vault().encrypt(secrets.token_hex(SEED_BYTES))
+
+
+def seed_of(stored: str) -> str:
+    """The seed in the clear, in hexadecimal. For rendering only."""
+    return vault().decrypt(stored)
 
 
 def protect(spec: BaseModel) -> dict[str, Any]:

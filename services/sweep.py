@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from services import orders
+from services import certificates, orders
 from services.lifecycle import OPEN, OrderState
 from services.models import Deployment, Inquiry, ProductOrder
+from worker.errors import NaasError
 from worker.report import Phase
+
+log = logging.getLogger(__name__)
 
 #: An order that was acknowledged this long ago has lost its wake-up.
 OVERLOOKED = timedelta(seconds=3)
@@ -35,9 +39,18 @@ def sweep(now: datetime | None = None) -> None:
         orders.start(order_id=order_id)
     for deployment in behind(now):
         orders.tell(deployment)
+    _renew_certificates(now)
     Inquiry.unscoped.filter(state=Inquiry.State.OPEN, asked_at__lte=now - UNANSWERED).update(
         state=Inquiry.State.FAILED, error="the PoP did not answer in time; ask again", answered_at=now
     )
+
+
+def _renew_certificates(now: datetime) -> None:
+    for instance_id in certificates.ending(now):
+        try:
+            orders.renew(instance_id=instance_id, now=now)
+        except NaasError as error:
+            log.error("the certificate of %s is not renewed: %s", instance_id, error)
 
 
 def behind(now: datetime) -> QuerySet[Deployment]:

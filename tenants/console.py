@@ -34,7 +34,9 @@ from tenants.models import AuditEvent, Tenant
 M = TypeVar("M", bound=Model)
 
 #: Fields no page shows and no query string may ask about.
-HIDDEN = frozenset({"password", "digest", "spec", "body", "headers", "fingerprint", "public_identity"})
+HIDDEN = frozenset(
+    {"password", "digest", "spec", "seed", "body", "headers", "fingerprint", "public_identity", "private_key"}
+)
 
 LINK = "text-primary-600 dark:text-primary-500"
 

@@ -12,6 +12,7 @@ from typing import Any
 from django.utils import timezone
 
 from naas.core.ids import new_id
+from services import certificates
 from services.keys import vault
 from services.lifecycle import Health, OrderState, ServiceState
 from services.models import (
@@ -35,7 +36,7 @@ from services.models import (
     Transport,
     Uni,
 )
-from services.secrets import MARK
+from services.secrets import MARK, new_seed
 from tenants.actor import Role, Staff
 from tenants.models import IdempotencyRecord, Tenant, User
 from tenants.verbs import members, people, quotas, tokens
@@ -125,6 +126,7 @@ def service(tenant: Tenant, segment: Segment, name: str, state: OrderState = Ord
         name=name,
         size=size,
         spec=spec("10.255.0.3"),
+        seed=new_seed(),
         generation=2,
         state=ServiceState.ACTIVE,
         health=Health.DEGRADED,
@@ -179,6 +181,7 @@ def service(tenant: Tenant, segment: Segment, name: str, state: OrderState = Ord
             started_at=now,
             duration_ms=took,
         )
+    certificates.ensure(instance, (f"{name}.{tenant.slug}.example",))
     ServiceEvent.unscoped.create(tenant=tenant, instance=instance, type="health.degraded", message="degraded")
     Inquiry.unscoped.create(
         tenant=tenant,

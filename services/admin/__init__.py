@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 
-from services.admin import catalogue, inventory, orders, places
+from services.admin import catalogue, certificates, inventory, orders, places
 
-__all__ = ["catalogue", "inventory", "orders", "places"]
+__all__ = ["catalogue", "certificates", "inventory", "orders", "places"]
 
 admin.site.index_template = "console/dashboard.html"
 admin.site.index_title = "Overview"

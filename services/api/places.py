@@ -1,4 +1,4 @@
-"""What can be had and where: offerings, PoPs, UNIs, segments."""
+"""What can be had, where, and whom to trust: offerings, PoPs, UNIs, segments, the certificate authority."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rest_framework import mixins, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from services import segments
+from services import certificates, segments
 from services.api import filters, read, write
 from services.models import Offering, Pop, PopStatus, Segment, Uni
-from tenants.api.base import ScopedViewSet
+from tenants.api.base import ScopedView, ScopedViewSet
 
 
 class Shelf(mixins.ListModelMixin, mixins.RetrieveModelMixin, ScopedViewSet):
@@ -43,6 +43,17 @@ class Pops(Shelf):
     serializer_class = read.PopJson
     filterset_class = filters.PopFilter
     ordering_fields = ("slug", "name")
+
+
+@extend_schema(tags=["services"])
+class TheAuthority(ScopedView):
+    """The platform's certificate authority."""
+
+    serializer_class = read.AuthorityJson
+
+    @extend_schema(operation_id="authority", summary="Who issues certificates to services, for you to trust")
+    def get(self, request: Request) -> Response:
+        return Response(read.AuthorityJson(certificates.authority()).data)
 
 
 @extend_schema(tags=["places"])

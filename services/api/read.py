@@ -9,8 +9,10 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from services.certificates import fingerprint
 from services.models import (
     Address,
+    Authority,
     Deployment,
     DeploymentStep,
     Inquiry,
@@ -173,6 +175,26 @@ class EventJson(serializers.ModelSerializer[ServiceEvent]):
         fields = ("id", "at", "type", "message")
 
 
+class AuthorityJson(serializers.ModelSerializer[Authority]):
+    certificate = serializers.CharField(help_text="In PEM.")
+    fingerprint = serializers.SerializerMethodField(help_text="SHA-256 of the certificate, to be compared by eye.")
+
+    class Meta:
+        model = Authority
+        fields = ("certificate", "fingerprint", "created_at", "not_after")
+
+    def get_fingerprint(self, authority: Authority) -> str:
+        return fingerprint(authority.certificate)
+
+
+class BirthCertificateJson(serializers.Serializer[Any]):
+    """What proved that a service works when it became active for the first time."""
+
+    at = serializers.DateTimeField()
+    generation = serializers.IntegerField()
+    conditions = ConditionJson(many=True)
+
+
 class ServiceSummary(serializers.ModelSerializer[ServiceInstance]):
     pop = serializers.CharField(source="pop_id")
     size = serializers.CharField(source="size.size")
@@ -203,9 +225,18 @@ class ServiceJson(ServiceSummary):
     addresses = AddressJson(many=True)
     deployments = DeploymentJson(many=True)
     events = serializers.SerializerMethodField(help_text=f"The latest {LATEST_EVENTS}.")
+    birth_certificate = BirthCertificateJson(allow_null=True)
 
     class Meta(ServiceSummary.Meta):
-        fields = (*ServiceSummary.Meta.fields, "spec", "conditions", "addresses", "deployments", "events")
+        fields = (
+            *ServiceSummary.Meta.fields,
+            "spec",
+            "conditions",
+            "addresses",
+            "deployments",
+            "events",
+            "birth_certificate",
+        )
 
     @extend_schema_field(ANY_OBJECT)
     def get_spec(self, service: ServiceInstance) -> Any:

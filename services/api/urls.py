@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import path
 
 from services.api.orders import Orders, Preview
-from services.api.places import Offerings, Pops, Segments, Unis
+from services.api.places import Offerings, Pops, Segments, TheAuthority, Unis
 from services.api.services import Events, Inquiries, Services
 from tenants.api import base as _ids  # noqa: F401 - registers the path converter
 
@@ -27,6 +27,7 @@ urlpatterns = [
     path("orders/<id:pk>", Orders.as_view(ONE), name="order"),
     path("orders/<id:pk>/cancel", Orders.as_view({"post": "cancel"}), name="order-cancel"),
     path("orders/<id:pk>/retry", Orders.as_view({"post": "retry"}), name="order-retry"),
+    path("authority", TheAuthority.as_view(), name="authority"),
     path("services", Services.as_view(LIST), name="services"),
     path("services/<id:pk>", Services.as_view(ONE | CHANGE), name="service"),
     path("services/<id:service>/events", Events.as_view(LIST), name="service-events"),

@@ -5,6 +5,7 @@ Rows hold facts and constraints. They are written by the verbs (`services.catalo
 """
 
 from services.models.catalogue import Offering, OfferingSize, Size
+from services.models.certificates import PLATFORM, Authority, Certificate
 from services.models.inventory import (
     OPEN_INQUIRY,
     Address,
@@ -20,8 +21,11 @@ from services.models.places import Pop, PopStatus, Prefix, Segment, SegmentKind,
 
 __all__ = [
     "OPEN_INQUIRY",
+    "PLATFORM",
     "Action",
     "Address",
+    "Authority",
+    "Certificate",
     "Deployment",
     "DeploymentStep",
     "Inquiry",

@@ -23,7 +23,9 @@ def choices(enum: type[StrEnum]) -> list[tuple[str, str]]:
 class ServiceInstance(TenantOwned):
     """A network function that a tenant has, from its order to its end.
 
-    `generation` counts what was wanted of it; `spec` is what is wanted now, its secrets encrypted.
+    `generation` counts what was wanted of it; `spec` is what is wanted now, its secrets encrypted. `seed` is what
+    its other secrets are derived from (see `services.kind.Context`), encrypted. `birth_certificate` is what its PoP
+    found when it became active for the first time: time, generation, conditions.
     """
 
     id = models.CharField(primary_key=True, max_length=20, default=partial(new_id, "svc"), editable=False)
@@ -32,6 +34,7 @@ class ServiceInstance(TenantOwned):
     name = models.CharField(max_length=64)
     size = models.ForeignKey(OfferingSize, on_delete=models.PROTECT, related_name="+")
     spec = models.JSONField()
+    seed = models.TextField(editable=False)
     generation = models.PositiveIntegerField(default=1)
     state = models.CharField(max_length=20, choices=choices(ServiceState), default=ServiceState.FEASIBILITY_CHECKED)
     health = models.CharField(max_length=10, choices=choices(Health), default=Health.UNKNOWN)
@@ -39,6 +42,7 @@ class ServiceInstance(TenantOwned):
     created_at = models.DateTimeField(auto_now_add=True)
     activated_at = models.DateTimeField(null=True, blank=True)
     terminated_at = models.DateTimeField(null=True, blank=True)
+    birth_certificate = models.JSONField(null=True, blank=True, editable=False)
 
     class Meta(TenantOwned.Meta):
         ordering: ClassVar = ["-created_at", "id"]

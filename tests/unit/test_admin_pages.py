@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from services.lifecycle import Health, OrderState, ServiceState
-from services.models import Deployment, Offering, ProductOrder, ServiceInstance
+from services.models import Authority, Certificate, Deployment, Offering, ProductOrder, ServiceInstance
 from tenants.console import HIDDEN, Console, list_of, page_of
 from tenants.models import ApiToken, AuditEvent, Tenant, User
 from tests import world
@@ -99,7 +99,11 @@ def test_no_page_shows_a_secret(model: Any, filled: Tenant, ops: Client) -> None
     token = ApiToken.unscoped.get()
     person = User.objects.get(email="owner@acme.example")
     sealed = ServiceInstance.unscoped.get().spec["bgp"]["neighbours"][0]["password"]["$secret"]
-    secrets = [world.PASSWORD, world.IDENTITY, world.REQUEST_BODY, token.digest, person.password, sealed, "$secret"]
+    service, certificate = ServiceInstance.unscoped.get(), Certificate.unscoped.get()
+    secrets = [
+        *(world.PASSWORD, world.IDENTITY, world.REQUEST_BODY, token.digest, person.password, sealed, "$secret"),
+        *(service.seed, certificate.private_key, Authority.objects.get().private_key, "PRIVATE KEY"),
+    ]
     for address in addresses(model):
         page = ops.get(address).content.decode()
         assert [secret for secret in secrets if secret in page] == [], address

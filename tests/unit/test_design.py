@@ -8,6 +8,7 @@ from services.addresses import allocate
 from services.design import compose, placed_ports
 from services.kind import Context, Kind, PortRequest, Spec
 from services.models import Address, Segment, ServiceInstance
+from services.secrets import new_seed
 from tenants.actor import Actor
 from worker.topology import Container, DesiredState, Vnf
 
@@ -50,7 +51,7 @@ PAIR = Kind(
 def pair(standing: ServiceInstance, actor: Actor) -> DesiredState:
     """A pair on the segments of a router that is there already."""
     instance = ServiceInstance.unscoped.create(
-        tenant=actor.tenant, pop=standing.pop, kind="pair", name="pair", size=standing.size, spec={}
+        tenant=actor.tenant, pop=standing.pop, kind="pair", name="pair", size=standing.size, spec={}, seed=new_seed()
     )
     ports = placed_ports(instance, PAIR.ports(None))
     allocate(instance, ports)
