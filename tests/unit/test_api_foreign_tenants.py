@@ -14,6 +14,7 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from sbc import configuration, records, testcalls
+from sbc.api import live
 from sbc.models import CallRecord
 from sbc.sections.routes import ROUTES
 from sbc.sections.sources import SOURCES
@@ -134,7 +135,8 @@ def test_what_is_anothers_is_not_there(owned, stranger, name, route, method):
 
 
 @pytest.mark.parametrize(("name", "route"), WITH_ID, ids=[name for name, _ in WITH_ID])
-def test_the_owner_finds_it(tenant, owned, name, route):
+def test_the_owner_finds_it(tenant, owned, name, route, monkeypatch):
+    monkeypatch.setattr(live, "USUAL_WAIT", 0)  # no PoP is there to answer
     owner = Caller(tenant)
     found = [owner.raw(method, filled(route, owned[name]), "{}").status_code for method in METHODS]
     assert set(found) - {404, 405}
