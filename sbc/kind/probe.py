@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from sbc.kind.compile import bracketed, hosts
 from sbc.kind.entries import Calls, Entry, place_entry, route_place, trunk_entries
 from sbc.kind.entries import Srtp as Media
-from sbc.kind.render import FILES
+from sbc.kind.render import FILES, TEST_CALLER
 from sbc.kind.spec import SbcSpec
 from sbc.policy import Address, Route, Target, Trunk
 from sbc.probe.arguments import MARGIN, PROGRAM, options
@@ -24,7 +24,7 @@ from worker.topology import ConfigFile
 
 #: The probe among the VNFs of an SBC, and what names of its trunks and its route begin with.
 PROBE = "probe"
-CALLER, ECHO = f"{PROBE}:caller", f"{PROBE}:echo"
+CALLER, ECHO = TEST_CALLER, f"{PROBE}:echo"
 #: Country code 999 is nobody's (ITU-T E.164, annexes).
 NUMBER = "+999"
 ROUTE = Route(ECHO, (Target(ECHO),), trunk=CALLER, pattern=".")

@@ -39,6 +39,9 @@ RELOAD = (f"{PROGRAMS}/reload",)
 READY = (f"{PROGRAMS}/ready",)
 HEALTH = (f"{PROGRAMS}/health",)
 
+#: The trunk from which the platform makes its test calls (see `probe`).
+TEST_CALLER = "probe:caller"
+
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     undefined=StrictUndefined,
@@ -90,6 +93,7 @@ def kamailio(engine: Engine) -> str:
         run=RUN,
         redis_password=engine.redis_password,
         dialog_mode=2,
+        test_caller=TEST_CALLER,
         attempt_fields=entries.ATTEMPT_FIELDS,
         call_fields=entries.CALL_FIELDS,
         route_fields=entries.ROUTE_FIELDS,

@@ -45,7 +45,7 @@ def _options(wanted: Wanted) -> Iterator[str]:
 
 def _line(which: str, line: Line) -> Iterator[str]:
     yield from (f"--{which}", line.address, f"--{which}-port", str(line.port))
-    yield from (f"--{which}-transport", line.transport, f"--{which}-srtp", line.srtp)
+    yield from (f"--{which}-transport", line.transport, f"--{which}-srtp", line.srtp, f"--{which}-user", line.user)
 
 
 def parse(arguments: Sequence[str]) -> tuple[Wanted, Report, str]:
@@ -89,7 +89,7 @@ def _parsed_line(options: argparse.Namespace, which: str) -> Line:
     port = given[f"{which}_port"]
     if port is None:
         port = transport.port if which == "echo" else 0
-    return Line(given[which], transport, given[f"{which}_srtp"], port)
+    return Line(given[which], transport, given[f"{which}_srtp"], port, given[f"{which}_user"])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,6 +121,7 @@ def _add_line(parser: argparse.ArgumentParser, which: str, what: str, *, require
     parser.add_argument(f"--{which}-port", type=int)
     parser.add_argument(f"--{which}-transport", type=Transport, choices=Transport, default=Transport.UDP)
     parser.add_argument(f"--{which}-srtp", type=Srtp, choices=Srtp, default=Srtp.OFF)
+    parser.add_argument(f"--{which}-user", default=Line.user)
 
 
 def _add_credentials(parser: argparse.ArgumentParser) -> None:

@@ -51,12 +51,13 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Line:
-    """One end of the call: its own IPv4 address, and how it speaks there. `port` 0 is any free one."""
+    """One end of the call: its own IPv4 address, how it speaks there, and as whom. `port` 0 is any free one."""
 
     address: str
     transport: Transport = Transport.UDP
     srtp: Srtp = Srtp.OFF
     port: int = 0
+    user: str = "probe"
 
 
 @dataclass(frozen=True)

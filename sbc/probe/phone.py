@@ -262,7 +262,7 @@ def _secure(config: pjsua2.TlsConfig, credentials: Credentials) -> None:
 
 def _account_config(line: Line, transport: int) -> pjsua2.AccountConfig:
     config = pjsua2.AccountConfig()
-    config.idUri = f"sip:probe@{line.address}"
+    config.idUri = f"sip:{line.user}@{line.address}"
     config.sipConfig.transportId = transport
     config.mediaConfig.transportConfig.boundAddress = line.address
     config.mediaConfig.srtpUse = _SRTP[line.srtp]

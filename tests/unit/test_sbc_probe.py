@@ -198,7 +198,7 @@ def test_a_message_fits_what_the_pop_keeps():
     "wanted",
     [
         WANTED,
-        dataclasses.replace(WANTED, echo=None, host="192.0.2.1", caller=Line("192.0.2.9", port=5070)),
+        dataclasses.replace(WANTED, echo=None, host="192.0.2.1", caller=Line("192.0.2.9", port=5070, user="040111")),
         dataclasses.replace(
             WANTED,
             echo=Line("198.51.100.9", Transport.TCP, Srtp.OPTIONAL, 5060),

@@ -6,17 +6,20 @@ import dataclasses
 import json
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sbc.kind import probe
 from sbc.kind.entries import Calls
 from sbc.kind.spec import SbcSpec
 from sbc.policy import Address, Tables, Trunk
+from sbc.probe import arguments
 from sbc.probe.arguments import PROGRAM, options
 from sbc.probe.call import Wanted
 from services.kind import Context, Port
 from tests.system.sbc.box import CONFINED, INSIDE, INSIDE6, IPV6, OUTSIDE, OUTSIDE6, SIDES, Box, run
 
+CODE = Path(arguments.__file__).parent
 SPEC = SbcSpec.model_validate_json(
     json.dumps({"ports": [{"name": port, "segment": port} for port, _, _ in SIDES.values()]})
 )
@@ -45,7 +48,9 @@ class Telephone:
 
     def start(self) -> None:
         alone = ("--network", "none", "--name", self.name, *CONFINED, *IPV6)
-        run("docker", "run", "-d", *alone, f"-v={self.box.dir}/etc:/etc/naas:ro", "naas/sbc-probe:1")
+        # The code is that of this checkout, which the image may be older than.
+        mounts = (f"-v={self.box.dir}/etc:/etc/naas:ro", f"-v={CODE}:/usr/lib/naas/sbc/probe:ro")
+        run("docker", "run", "-d", *alone, *mounts, "naas/sbc-probe:1")
         pid = run("docker", "inspect", "-f", "{{.State.Pid}}", self.name).strip()
         for side, (port, net, net6) in SIDES.items():
             bridge = ("ip", "-n", self.box.namespace(side), "link")

@@ -172,6 +172,20 @@ def test_the_sbc_finds_the_same_as_the_ends_whose_reports_it_hears(telephone: Te
         assert theirs["round_trip"] is None or 0 < theirs["round_trip"] < 20
 
 
+def test_an_sbc_that_is_full_can_still_be_tested() -> None:
+    box = Box(most_calls=0, most_per_second=0)
+    telephone = Telephone(box)
+    try:
+        box.start()
+        telephone.start()
+        telephone.load(caller={"srtp": Media.OFF})
+        assert telephone.call()["passed"]
+        until(lambda: box.counter("*") == 0)
+    finally:
+        telephone.close()
+        box.close()
+
+
 def test_a_certificate_of_somebody_else_is_not_believed(telephone: Telephone) -> None:
     others = dataclasses.replace(TRUSTING, authorities="/etc/naas/probe.crt")
     said = telephone.call(dataclasses.replace(WANTED, caller=secure(WANTED.caller), port=5061, credentials=others))
