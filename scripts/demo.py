@@ -10,36 +10,39 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx
 from rich.markup import escape
 from rich.table import Table
 
-from scripts import environment
-from scripts.commands import CommandFailed, run
+from scripts import calls
+from scripts.commands import CommandFailed
 from scripts.console import console, print_plain, say, step
+from scripts.customer import (
+    POP,
+    Account,
+    Api,
+    DemoFailed,
+    Json,
+    access,
+    await_working,
+    complete,
+    find_service,
+    lab,
+    login_file,
+    make_segments,
+    open_account,
+    order_under_way,
+    token_file,
+)
 from scripts.errors import SetupError
 from scripts.place import Place, find_place
-from scripts.up import FIRST_POP as POP
-from scripts.up import manage
 
-#: Seconds within which the order must be done, and after that the routers know each other's networks.
-ORDER_PATIENCE = 180
+#: Seconds within which the routers know each other's networks.
 BGP_PATIENCE = 40
-POLL = 0.2
 IPERF_SECONDS = 3
-OPEN_ORDER = {"acknowledged", "pending", "held", "inProgress", "assessingCancellation", "pendingCancellation"}
-
-Json = dict[str, Any]
-
-
-class DemoFailed(SetupError):
-    """The demo cannot go on, or what it ordered does not work."""
 
 
 @dataclass(frozen=True)
@@ -78,60 +81,6 @@ def _at(network: str, host: str) -> str:
     return base + host if ":" in base else base.removesuffix("0") + host
 
 
-@dataclass(frozen=True)
-class Account:
-    """The customer that `manage.py demo_tenant` made."""
-
-    email: str
-    token: str
-    site_url: str
-    unis: Mapping[str, Json]
-
-
-class Api:
-    """The REST API as the demo's tenant sees it. Refusals become `DemoFailed` with the API's own words."""
-
-    def __init__(self, account: Account) -> None:
-        self._client = httpx.Client(
-            base_url=f"{account.site_url}/api/v1/",
-            headers={"Authorization": f"Bearer {account.token}"},
-            timeout=30,
-        )
-
-    def get(self, path: str, **filters: str) -> Json:
-        return self._ask("GET", path, params=filters)
-
-    def post(self, path: str, body: Json, **headers: str) -> Json:
-        key = {"Idempotency-Key": secrets.token_hex(16)}
-        return self._ask("POST", path, json=body, headers=key | headers)
-
-    def find(self, path: str, **filters: str) -> list[Json]:
-        found: list[Json] = self.get(path, **filters)["results"]
-        return found
-
-    def _ask(self, method: str, path: str, **options: Any) -> Json:
-        try:
-            answer = self._client.request(method, path, **options)
-        except httpx.HTTPError as error:
-            raise DemoFailed(
-                f"{method} {self._client.base_url}{path}: {error}. Is the platform up? (make up)"
-            ) from error
-        if answer.is_error:
-            raise DemoFailed(f"{method} {answer.url} was refused: {_problem(answer)}")
-        document: Json = answer.json()
-        return document
-
-
-def _problem(answer: httpx.Response) -> str:
-    """The problem details (RFC 9457) as one line for people."""
-    try:
-        document = answer.json()
-    except ValueError:
-        return f"{answer.status_code} {answer.text[:200]}"
-    fields = "; ".join(f"{e.get('path', '')}: {e.get('message', '')}" for e in document.get("errors", ()))
-    return f"{document.get('title', answer.status_code)}: {fields or document.get('detail', '')}"
-
-
 # --- the demo -------------------------------------------------------------------------
 
 
@@ -148,71 +97,29 @@ def demo(place: Place) -> None:
     account = open_account(place)
     api = Api(account)
     with step("Segments") as running:
-        made = make_segments(api, account)
+        made = make_segments(api, [*segments(account), *calls.segments(account)])
         running.outcome = f"{made} made" if made else "are there"
     with step("Customer premises") as running:
         for site in SITES:
             make_premises(place, site, account)
-        running.outcome = ", ".join(f"{site.name} {site.host(4)}" for site in SITES)
+        calls.make_premises(place, account)
+        hosts = [(site.name, site.host(4)) for site in SITES] + [(end.site, end.host) for end in calls.ENDS]
+        running.outcome = ", ".join(f"{name} {host}" for name, host in hosts)
     order_routers(api)
-    services = [await_working(api, site) for site in SITES]
+    services = [await_working(api, site.router, BGP_PATIENCE) for site in SITES]
     measured = measure(place)
     summary = look(api, services[0])
+    sbc = calls.order(api)
+    call = calls.place_call(place, api, sbc)
     show(services, measured, summary)
-    say_what_next(place, account, services[0])
+    calls.show(sbc, call)
+    say_what_next(place, account, services[0], sbc)
 
 
-def open_account(place: Place) -> Account:
-    with step("Demo tenant") as running:
-        document = json.loads(manage(place, "demo_tenant", "--json", "--pop", POP))
-        _keep(token_file(place), document["token"])
-        if document["password"]:
-            _keep(login_file(place), f"{document['email']} {document['password']}")
-        running.outcome = f"{document['tenant']}, {document['email']}"
-    port = environment.read(place.env_file).get("NAAS_WEB_PORT", str(environment.WEB_PORT))
-    return Account(
-        email=document["email"],
-        token=document["token"],
-        site_url=f"http://localhost:{port}",
-        unis={uni["name"]: uni for uni in document["unis"]},
-    )
-
-
-def token_file(place: Place) -> Path:
-    return place.var / "demo-token"
-
-
-def login_file(place: Place) -> Path:
-    return place.var / "demo-login"
-
-
-def _keep(file: Path, text: str) -> None:
-    """Keep a secret where the person finds it again, readable for its owner alone."""
-    file.touch(mode=0o600)
-    file.chmod(0o600)
-    file.write_text(text + "\n")
-
-
-def make_segments(api: Api, account: Account) -> int:
-    """Make those that are missing; how many that were."""
-    wanted: list[Json] = [
-        {"name": TRANSPORT, "pop": POP, "kind": "transport", "prefixes": list(TRANSPORT_PREFIXES)},
-        *(
-            {
-                "name": site.segment,
-                "pop": POP,
-                "kind": "access",
-                "uni": account.unis[site.name]["id"],
-                "prefixes": [site.net4, site.net6],
-            }
-            for site in SITES
-        ),
-    ]
-    there = {segment["name"] for segment in api.find("segments", limit="200")}
-    missing = [segment for segment in wanted if segment["name"] not in there]
-    for segment in missing:
-        api.post("segments", segment)
-    return len(missing)
+def segments(account: Account) -> list[Json]:
+    """What the two routers are plugged into."""
+    transport: Json = {"name": TRANSPORT, "pop": POP, "kind": "transport", "prefixes": list(TRANSPORT_PREFIXES)}
+    return [transport, *(access(account, site.segment, site.name, site.net4, site.net6) for site in SITES)]
 
 
 def make_premises(place: Place, site: Site, account: Account) -> None:
@@ -223,18 +130,14 @@ def make_premises(place: Place, site: Site, account: Account) -> None:
     lab(place, "up", site.name, "--uni", uni, *options, *gateways, "--serve")
 
 
-def lab(place: Place, *arguments: str) -> str:
-    return run(place.python, "-m", "worker.lab", *arguments, cwd=place.repo)
-
-
 # --- the order ------------------------------------------------------------------------
 
 
 def order_routers(api: Api) -> None:
     """Order what is missing; follow that order, or the one that is under way, to its end."""
-    there = {site.router: find_service(api, site) for site in SITES}
+    there = {site.router: find_service(api, site.router) for site in SITES}
     if all(there.values()):
-        order = _order_under_way(api)
+        order = order_under_way(api, there)
     else:
         # The password between the two is new, so a router that is there already must learn it.
         password = secrets.token_urlsafe(18)
@@ -242,24 +145,7 @@ def order_routers(api: Api) -> None:
     if order is None:
         print_plain("Both routers are there already: measuring again.")
         return
-    with step("Order") as running:
-        ended = follow(api, order)
-        running.outcome = f"{ended['id']} {ended['state']}"
-    if ended["state"] != "completed":
-        raise DemoFailed(f"order {ended['id']} ended as {ended['state']}: {_reasons(ended)}")
-
-
-def find_service(api: Api, site: Site) -> Json | None:
-    found = api.find("services", name=site.router)
-    return next((service for service in found if service["state"] != "terminated"), None)
-
-
-def _order_under_way(api: Api) -> Json | None:
-    routers = {site.router for site in SITES}
-    for order in api.find("orders"):
-        if order["state"] in OPEN_ORDER and {_service_name(item) for item in order["items"]} & routers:
-            return order
-    return None
+    complete(api, order)
 
 
 def _item(site: Site, there: Json | None, password: str) -> Json:
@@ -296,68 +182,7 @@ def _spec(site: Site, peer: Site, password: str) -> Json:
     }
 
 
-def follow(api: Api, order: Json) -> Json:
-    """Print the order's steps as they end; the order when nothing more will happen to it."""
-    shown: set[tuple[str, str, int]] = set()
-    deadline = time.monotonic() + ORDER_PATIENCE
-    while True:
-        order = api.get(f"orders/{order['id']}")
-        for line in _news(order, shown):
-            print_plain(line)
-        if order["state"] not in OPEN_ORDER:
-            return order
-        if time.monotonic() > deadline:
-            raise DemoFailed(f"order {order['id']} is still {order['state']} after {ORDER_PATIENCE} s")
-        time.sleep(POLL)
-
-
-def _news(order: Json, shown: set[tuple[str, str, int]]) -> Iterator[str]:
-    for item in order["items"]:
-        for each in item["steps"]:
-            key = (item["id"], each["run"], each["position"])
-            if each["state"] == "running" or key in shown:
-                continue
-            shown.add(key)
-            yield _step_line(_service_name(item), each)
-
-
-def _step_line(service: str, each: Json) -> str:
-    place = f"{each['position'] + 1}/{each['total']}"
-    line = f"  {service:8} {place:>5}  {each['action']:16} {each['subject']:28} {each['duration_ms'] or 0:6.0f} ms"
-    return line if each["state"] == "done" else f"{line}  {each['state']}: {each['message']}"
-
-
-def _service_name(item: Json) -> str:
-    name: str = (item.get("service") or {}).get("name", "")
-    return name
-
-
-def _reasons(order: Json) -> str:
-    reasons = [f"{_service_name(item)}: {item.get('reason') or item['state']}" for item in order["items"]]
-    return "; ".join(reasons)
-
-
 # --- what came of it ------------------------------------------------------------------
-
-
-def await_working(api: Api, site: Site) -> Json:
-    """The service, once it is active and everything it checks about itself holds."""
-    deadline = time.monotonic() + BGP_PATIENCE
-    with step(f"Router {site.router}") as running:
-        while True:
-            service = find_service(api, site)
-            if service is None:
-                raise DemoFailed(f"router {site.router} is gone")
-            service = api.get(f"services/{service['id']}")
-            # Readiness alone comes first; what it checks while it runs is found a moment later.
-            checked = [c for c in service["conditions"] if not c["readiness"]]
-            if checked and service["state"] == "active" and service["health"] == "healthy":
-                running.outcome = f"{service['id']}: {', '.join(c['type'] for c in checked)}"
-                return service
-            if time.monotonic() > deadline:
-                reason = service["health_reason"] or "its PoP has not said why"
-                raise DemoFailed(f"router {site.router} is {service['state']}, {service['health']}: {reason}")
-            time.sleep(POLL)
 
 
 def measure(place: Place) -> Measured:
@@ -432,7 +257,7 @@ def show(services: Iterable[Json], measured: Measured, summary: str) -> None:
     print_plain(summary.strip())
 
 
-def say_what_next(place: Place, account: Account, service: Json) -> None:
+def say_what_next(place: Place, account: Account, service: Json, sbc: Json) -> None:
     api = f"{account.site_url}/api/v1"
     say()
     say(f"[bold]Address[/]  {account.site_url}, the API's documentation at {account.site_url}/api/docs/")
@@ -446,6 +271,8 @@ def say_what_next(place: Place, account: Account, service: Json) -> None:
         f'curl -s -H "$auth" {api}/services/{service["id"]}',
         f"""curl -s -H "$auth" -H "$json" -H "Prefer: wait=10" {api}/services/{service["id"]}/inquiries"""
         """ -d '{"question": "routes", "arguments": {}}'""",
+        f"""curl -s -H "$auth" {api}/sbc/{sbc["id"]}/records""",
+        f"""curl -s -H "$auth" -H "$json" -H "Prefer: wait=20" {api}/sbc/{sbc["id"]}/test-calls -d '{{}}'""",
         f"{_python(place)} -m worker.lab exec {SITE_A.name} -- traceroute -n {SITE_B.host(4)}",
         f"{_python(place)} -m worker.lab exec {SITE_A.name} -- curl -s http://{SITE_B.host(4)}/",
     ):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 
-from scripts import base, commands, demo, engine, images, supervision
+from scripts import base, calls, commands, customer, demo, engine, images, supervision
 from scripts.console import say, step
 from scripts.place import Place
 from scripts.processes import enrolled_pops
@@ -70,8 +70,8 @@ def remove_services(place: Place) -> str:
 
 def remove_premises(place: Place) -> str:
     """Remove the demo's sites. Sites that someone made by hand stay, with a word on how to remove them."""
-    for site in demo.SITES:
-        demo.lab(place, "down", site.name)
+    for name in (*(site.name for site in demo.SITES), *(end.site for end in calls.ENDS)):
+        customer.lab(place, "down", name)
     others = lab.names(root=None)
     return f"others stay ({', '.join(others)}): python -m worker.lab down --all" if others else "removed"
 

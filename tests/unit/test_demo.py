@@ -7,8 +7,12 @@ import json
 import httpx
 import pytest
 
-from scripts import demo
+from sbc.kind import KIND as SBC
+from sbc.kind.route import RouteSpec
+from sbc.kind.trunk import TrunkSpec
+from scripts import calls, customer, demo
 from services.kinds.router import KIND
+from services.management.commands.demo_tenant import SITES as UNIS
 
 
 @pytest.mark.parametrize("site", demo.SITES, ids=lambda site: site.name)
@@ -49,20 +53,65 @@ def test_each_ended_step_is_told_once() -> None:
     }
     order = {"items": [{"id": "itm-1", "service": {"name": "edge-a"}, "steps": [step, step | {"state": "running"}]}]}
     shown: set[tuple[str, str, int]] = set()
-    (line,) = demo._news(order, shown)
+    (line,) = customer._news(order, shown)
     assert line.split() == ["edge-a", "1/2", "add", "VNF", "router", "12", "ms"]
-    assert list(demo._news(order, shown)) == []
+    assert list(customer._news(order, shown)) == []
 
 
 def test_a_failed_step_is_told_with_its_reason() -> None:
     step = {"position": 0, "total": 1, "action": "plug", "subject": "router:lan", "duration_ms": None}
-    assert demo._step_line("edge-a", step | {"state": "failed", "message": "no uplink"}).endswith("failed: no uplink")
+    line = customer._step_line("edge-a", step | {"state": "failed", "message": "no uplink"})
+    assert line.endswith("failed: no uplink")
 
 
 def test_a_refusal_is_told_with_its_fields() -> None:
     body = {"title": "Some fields are not valid", "errors": [{"path": "items[0].size", "message": "is not sold"}]}
-    assert demo._problem(httpx.Response(400, json=body)) == "Some fields are not valid: items[0].size: is not sold"
+    assert customer._problem(httpx.Response(400, json=body)) == "Some fields are not valid: items[0].size: is not sold"
 
 
 def test_an_answer_that_is_no_problem_document_is_told_as_it_is() -> None:
-    assert demo._problem(httpx.Response(502, text="Bad gateway")) == "502 Bad gateway"
+    assert customer._problem(httpx.Response(502, text="Bad gateway")) == "502 Bad gateway"
+
+
+def test_the_sbc_that_the_demo_orders_is_valid_and_plugged_into_the_demos_segments() -> None:
+    spec = SBC.spec.model_validate_json(json.dumps(calls.SPEC))
+    segments = {end.segment for end in calls.ENDS}
+    assert {port.segment for port in SBC.ports(spec)} == segments
+
+
+def test_the_demos_trunks_and_routes_are_valid_and_name_each_other() -> None:
+    trunks = [TrunkSpec.model_validate_json(json.dumps(document)) for document in calls.TRUNKS]
+    (route,) = (RouteSpec.model_validate_json(json.dumps(document)) for document in calls.ROUTES)
+    assert {trunk.name for trunk in trunks} == {route.from_trunk, *(target.trunk for target in route.targets)}
+    assert {trunk.side for trunk in trunks} == {end.port for end in calls.ENDS}
+
+
+def test_the_demos_customer_has_a_uni_for_each_place() -> None:
+    places = [*(site.name for site in demo.SITES), *(end.site for end in calls.ENDS)]
+    assert sorted(places) == sorted(UNIS)
+
+
+def test_a_record_is_told_in_a_few_lines() -> None:
+    heard = {"mos": 4.39, "loss": 0, "jitter": 1, "round_trip": 0.5}
+    record = {
+        "started": "2026-01-01T00:00:00Z",
+        "duration_ms": 7345,
+        "caller": "probe",
+        "called": "+49301234567",
+        "from_trunk": "pbx",
+        "route": "out",
+        "to_trunk": "carrier",
+        "code": 200,
+        "cause": "caller-hung-up",
+        "codec": "PCMA",
+        "srtp_in": True,
+        "srtp_out": False,
+        "quality": {"caller": heard, "callee": None},
+    }
+    assert list(calls.record_lines(record)) == [
+        "2026-01-01T00:00:00Z  probe > +49301234567, 7.3 s",
+        "pbx > route out > carrier: 200 caller-hung-up",
+        "PCMA, SRTP > RTP",
+        "caller: MOS 4.39, loss 0.0 %, jitter 1.0 ms, round trip 0.5 ms",
+        "callee: quality not reported",
+    ]

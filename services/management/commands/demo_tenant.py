@@ -18,12 +18,14 @@ from tenants.verbs import tokens
 
 SLUG = "demo"
 EMAIL = "demo@localhost"
+#: The customer's places: two offices, a PBX and a carrier.
+SITES = ("site-a", "site-b", "pbx", "carrier")
 #: How long a token made for the demo lives. Every run makes a fresh one.
 TOKEN_LIFE = timedelta(days=30)
 
 
 class Command(BaseCommand):
-    help = "Make the demo tenant with a login, a fresh API token and two UNIs. Safe to run again."
+    help = "Make the demo tenant with a login, a fresh API token and UNIs. Safe to run again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON for programs")
@@ -37,7 +39,7 @@ class Command(BaseCommand):
             raise CommandError(f"there is no PoP {given['pop']}; run manage.py enroll_pop {given['pop']} first")
         tenant, _ = Tenant.objects.get_or_create(slug=SLUG, defaults={"name": "Demo customer"})
         password = _login(tenant)
-        pairs = [pair.partition("=")[::2] for pair in given["uni"] or ["site-a=uni-site-a", "site-b=uni-site-b"]]
+        pairs = [pair.partition("=")[::2] for pair in given["uni"] or [f"{site}=uni-{site}" for site in SITES]]
         unis = [_uni(tenant, pop, name, interface) for name, interface in pairs]
         answer = {
             "tenant": tenant.pk,
