@@ -15,6 +15,7 @@ from worker.errors import PermanentError
 from worker.exchange import Exchange
 from worker.host import Pop
 from worker.outbox import Outbox
+from worker.probes import Answers
 from worker.reconcile import Outcome, judge, probe, ready, reconcile
 from worker.report import Phase, Report, StepReport
 from worker.store import Row
@@ -41,6 +42,7 @@ class Keeper:
         self._pop = pop
         self._outbox = outbox
         self._exchange = Exchange(pop, outbox)
+        self._answers = Answers()
 
     def bring(self, instance: str, *, wait: bool) -> Attempt | None:
         """Make the PoP agree with what is in force, under the instance's lock.
@@ -66,6 +68,7 @@ class Keeper:
     def settle(self, attempt: Attempt, *, within: float) -> Outcome:
         """Wait for readiness where there is something to wait for, then remember and report. Holds no lock."""
         outcome = attempt.outcome
+        self._answers.forget(attempt.row.instance)
 
         def superseded() -> bool:
             return self._is_superseded(attempt.row)
@@ -73,17 +76,23 @@ class Keeper:
         if attempt.is_live and attempt.desired is not None:
             if outcome.plans:
                 self._exchange.announce(attempt.desired, within=within, superseded=superseded)
-            outcome = ready(attempt.desired, self._pop.runtime, within=within, superseded=superseded)
+            outcome = ready(
+                attempt.desired,
+                self._pop.runtime,
+                within=within,
+                superseded=superseded,
+                ask=self._answers.ask_anew,
+            )
         self.tell(attempt.row, outcome, attempt.steps, always=True)
         return outcome
 
     def look(self, attempt: Attempt) -> Outcome:
-        """Run every probe of an instance that stands as wanted, and report when something changed."""
+        """Ask every probe of an instance that stands as wanted, and report when something changed."""
         if not attempt.is_live or attempt.desired is None:
             return attempt.outcome
         began = time.time()
-        found = judge(probe(attempt.desired, self._pop.runtime, *ProbeRole), before=attempt.row.phase)
-        outcome = replace(found, at=began)
+        conditions = probe(attempt.desired, self._pop.runtime, *ProbeRole, ask=self._answers.ask)
+        outcome = replace(judge(conditions, before=attempt.row.phase), at=began)
         self.tell(attempt.row, outcome)
         return outcome
 

@@ -12,7 +12,9 @@ import http.client
 import ipaddress
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import Annotated
@@ -42,6 +44,48 @@ def run(probe: Probe, instance: str, vnf: str, runtime: Runtime) -> tuple[Condit
                 return _http(probe, runtime.netns(instance, vnf))
     except NaasError as error:
         return (_condition(probe, Status.UNKNOWN, str(error)),)
+
+
+Asker = Callable[[Probe, str, str, Runtime], tuple[Condition, ...]]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    probe: Probe
+    conditions: tuple[Condition, ...]
+    at: float
+
+    def stands_for(self, probe: Probe, now: float) -> bool:
+        """Whether the probe need not run again yet: it is the same, held, and is one that is run seldom."""
+        every = probe.every if isinstance(probe, Exec) else 0.0
+        return probe == self.probe and now < self.at + every and all(c.status is Status.TRUE for c in self.conditions)
+
+
+class Answers:
+    """What probes said last, for those that are dear and need not run each time (`Exec.every`)."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str, str], _Answer] = {}
+
+    def ask(self, probe: Probe, instance: str, vnf: str, runtime: Runtime) -> tuple[Condition, ...]:
+        """What the probe says, or said when it need not run again yet."""
+        last = self._last.get((instance, vnf, probe.name))
+        if last is not None and last.stands_for(probe, time.monotonic()):
+            return last.conditions
+        return self.ask_anew(probe, instance, vnf, runtime)
+
+    def ask_anew(self, probe: Probe, instance: str, vnf: str, runtime: Runtime) -> tuple[Condition, ...]:
+        """What the probe says now."""
+        found = run(probe, instance, vnf, runtime)
+        self._last[instance, vnf, probe.name] = _Answer(probe, found, time.monotonic())
+        return found
+
+    def forget(self, instance: str) -> None:
+        """What was said before the instance was changed or repaired says nothing of it now."""
+        # Others may be asking meanwhile, of other instances.
+        for key in tuple(self._last):
+            if key[0] == instance:
+                self._last.pop(key, None)
 
 
 def _condition(probe: Probe, status: Status, message: str = "") -> Condition:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from worker import probes
 from worker.apply import Reporter, apply
 from worker.errors import PermanentError, TemporaryError
 from worker.plan import Configure, Plan, plan
+from worker.probes import Asker
 from worker.report import Condition, Phase, Status
 from worker.runtime.base import Runtime
 from worker.topology import DesiredState, ObservedState, ProbeRole
@@ -115,31 +117,45 @@ def ready(
     *,
     within: float,
     superseded: Callable[[], bool] = lambda: False,
+    ask: Asker = probes.run,
 ) -> Outcome:
     """Ask the readiness probes until they hold: CONVERGED, or CONVERGING with what is missing after `within` seconds.
 
+    They are asked in order, and none after one that does not hold: the last may be dear, and fail for the same reason.
     Asks at least once; gives up early when `superseded` says that nobody wants to know any more.
     """
     deadline = time.monotonic() + within
     pause = FIRST_POLL
     while True:
         began = time.time()
-        outcome = replace(judge(probe(desired, runtime, ProbeRole.READINESS)), at=began)
+        outcome = replace(judge(_gates(desired, runtime, ask)), at=began)
         if outcome.phase is Phase.CONVERGED or time.monotonic() + pause > deadline or superseded():
             return outcome
         time.sleep(pause)
         pause = min(pause * 1.5, SLOWEST_POLL)
 
 
-def probe(desired: DesiredState, runtime: Runtime, *roles: ProbeRole) -> tuple[Condition, ...]:
-    """Run the probes of these roles, one by one, and say what they found."""
-    return tuple(
-        condition
-        for vnf in desired.vnfs
-        for each in vnf.probes
-        if each.role in roles
-        for condition in probes.run(each, desired.instance, vnf.name, runtime)
-    )
+def _gates(desired: DesiredState, runtime: Runtime, ask: Asker) -> tuple[Condition, ...]:
+    """What the readiness probes find, up to the first that does not hold."""
+    found: list[Condition] = []
+    for conditions in _asked(desired, runtime, ask, ProbeRole.READINESS):
+        found += conditions
+        if any(condition.status is not Status.TRUE for condition in conditions):
+            break
+    return tuple(found)
+
+
+def probe(desired: DesiredState, runtime: Runtime, *roles: ProbeRole, ask: Asker = probes.run) -> tuple[Condition, ...]:
+    """Ask the probes of these roles, one by one, and say what they found."""
+    return tuple(chain.from_iterable(_asked(desired, runtime, ask, *roles)))
+
+
+def _asked(desired: DesiredState, runtime: Runtime, ask: Asker, *roles: ProbeRole) -> Iterator[tuple[Condition, ...]]:
+    """What each probe of these roles finds, as it is asked for."""
+    for vnf in desired.vnfs:
+        for each in vnf.probes:
+            if each.role in roles:
+                yield ask(each, desired.instance, vnf.name, runtime)
 
 
 def judge(conditions: Iterable[Condition], *, before: Phase = Phase.CONVERGING) -> Outcome:

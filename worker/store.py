@@ -27,11 +27,11 @@ from worker.report import Phase, Report
 
 #: Seconds by which a clock that goes right may differ from itself: more means that somebody set it back.
 CLOCK_JUMP = 30.0
-#: Seconds for which a deleted instance's generation is remembered.
-TOMBSTONE_LIFE = 7 * 86400.0
+#: Seconds for which a deleted instance's generation is remembered, and how often a message was attempted.
+TOMBSTONE_LIFE, ATTEMPT_LIFE = 7 * 86400.0, 86400.0
 
 #: Raise it with every change of the schema, together with what brings an older file up to it.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS instance (
@@ -45,6 +45,11 @@ CREATE TABLE IF NOT EXISTS instance (
     report     TEXT NOT NULL,      -- JSON of the last report without its steps, '' before the first
     reported   INTEGER NOT NULL,   -- whether that report was handed to the broker
     found_at   REAL NOT NULL DEFAULT 0  -- when what it says was looked at
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS attempt (   -- since version 2
+    message    TEXT PRIMARY KEY,   -- digest of the message
+    count      INTEGER NOT NULL,
+    at         REAL NOT NULL
 ) WITHOUT ROWID;
 """
 
@@ -139,10 +144,24 @@ class Store:
         return frozenset(id for (segments,) in rows for id in json.loads(segments))
 
     def prune(self, *, now: float | None = None) -> int:
-        """Forget settled deletions older than a week; says how many."""
-        before = (time.time() if now is None else now) - TOMBSTONE_LIFE
+        """Forget settled deletions older than a week, and attempts older than a day; says how many deletions."""
+        now = time.time() if now is None else now
+        self._do(lambda db: db.execute("DELETE FROM attempt WHERE at < ?", (now - ATTEMPT_LIFE,)))
         query = "DELETE FROM instance WHERE deleted AND phase = ? AND accepted < ?"
-        return self._do(lambda db: db.execute(query, (Phase.GONE, before)).rowcount)
+        return self._do(lambda db: db.execute(query, (Phase.GONE, now - TOMBSTONE_LIFE)).rowcount)
+
+    # --- messages ---------------------------------------------------------------------
+
+    def attempt(self, message: bytes) -> int:
+        """Count another attempt at a message, on disk before it returns; says how many were counted."""
+        query = """INSERT INTO attempt VALUES (?, 1, ?)
+            ON CONFLICT (message) DO UPDATE SET count = count + 1, at = excluded.at RETURNING count"""
+        values = (_digest(message), time.time())
+        return int(self._do(lambda db: db.execute(query, values).fetchall())[0][0])
+
+    def attempted(self, message: bytes) -> None:
+        """The message was worked through: its attempts do not count any more."""
+        self._do(lambda db: db.execute("DELETE FROM attempt WHERE message = ?", (_digest(message),)))
 
     # --- what was found ---------------------------------------------------------------
 
@@ -221,7 +240,7 @@ class Store:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=FULL")
         (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version not in (0, SCHEMA_VERSION):
+        if version > SCHEMA_VERSION:
             raise PermanentError(f"{path} was written by another version of the worker (schema {version})")
         database.executescript(f"{_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};")
         return database
@@ -229,6 +248,10 @@ class Store:
     def _prepared(self) -> Path:
         self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._dir
+
+
+def _digest(message: bytes) -> str:
+    return hashlib.blake2b(message, digest_size=16).hexdigest()
 
 
 def _lasting(report: Report) -> dict[str, Any]:

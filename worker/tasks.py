@@ -1,18 +1,20 @@
 """The Celery tasks of a PoP's queue. They parse, call and report; they decide nothing.
 
 Each takes one sealed envelope. A message that is lost, late or doubled does no harm: the
-store fences, and the healer's sweep carries on with what a task left.
+store fences, and the healer's sweep carries on with what a task left. So a message that
+killed its worker more than once may be left to the sweep.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from celery import current_app, shared_task
+from celery import Task, current_app, shared_task
 
 from worker.broker import ASK, RECONCILE, RECORDS_TAKEN, TABLES
 from worker.config import load
@@ -26,7 +28,7 @@ from worker.seal import Envelope, Forged
 
 log = logging.getLogger(__name__)
 
-#: Tries of one message before the rest is left to the healer's sweep, and seconds between two at most.
+#: Tries of one message before the rest is left to the sweeps, and seconds between two at most.
 TRIES, LONGEST_PAUSE = 3, 2.0
 #: Seconds to wait for readiness. Longer than any daemon takes to start; after that the healer keeps asking.
 READY_WITHIN = 30.0
@@ -46,7 +48,25 @@ class Station:
     exchange: Exchange
 
 
-@shared_task(name=RECONCILE)
+class Message(Task):  # type: ignore[misc]  # untyped library
+    """A task whose message comes again when its worker dies of it, but not for ever."""
+
+    abstract = True
+
+    def __call__(self, envelope: dict[str, Any]) -> None:
+        if not self.request.delivery_info.get("redelivered"):
+            self.run(envelope)
+            return
+        store = _station().pop.store
+        message = json.dumps(envelope, sort_keys=True).encode()
+        if store.attempt(message) >= TRIES:
+            log.error("a message of %s has ended its worker %d times and is dropped", self.name, TRIES)
+            return
+        self.run(envelope)
+        store.attempted(message)
+
+
+@shared_task(name=RECONCILE, base=Message)
 def reconcile(envelope: dict[str, Any]) -> None:
     """Take over the desired state in the envelope and bring the PoP to it."""
     here = _station()
@@ -90,7 +110,7 @@ def _bring(keeper: Keeper, instance: str) -> Attempt | None:
     return attempt
 
 
-@shared_task(name=ASK)
+@shared_task(name=ASK, base=Message)
 def ask(envelope: dict[str, Any]) -> None:
     """Run the command in the envelope in its instance's container and send the answer."""
     here = _station()
@@ -112,7 +132,7 @@ def _answer(pop: Pop, question: Ask) -> Answer:
     return Answer(question.id, question.instance, result.status, result.output)
 
 
-@shared_task(name=TABLES)
+@shared_task(name=TABLES, base=Message)
 def tables(envelope: dict[str, Any]) -> None:
     """Apply the change of tables in the envelope, and say which revision is there then."""
     here = _station()
@@ -124,7 +144,7 @@ def tables(envelope: dict[str, Any]) -> None:
         log.warning("a change of tables was not applied: %s", error)
 
 
-@shared_task(name=RECORDS_TAKEN)
+@shared_task(name=RECORDS_TAKEN, base=Message)
 def records_taken(envelope: dict[str, Any]) -> None:
     """Forget the records for which the core answers from now on."""
     here = _station()

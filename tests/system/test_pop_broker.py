@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +57,27 @@ def test_a_pop_needs_the_broker_alone_from_order_to_deletion(pop: TestPop, broke
     assert "Django" not in pop.log("worker.app")
     with broker.client() as server:
         assert server.execute_command("ACL", "LOG") == []
+
+
+def test_a_message_that_ends_its_worker_again_and_again_is_dropped(pop: TestPop) -> None:
+    worker = pop.start("worker.app")
+    pop.order(service("svc-1"))
+    pop.await_report(1, Phase.CONVERGED)
+    pop.ask(Ask("q1", "svc-1", "edge", "main", ("sleep", "55"), 60.0))
+    for attempt in range(1, 4):
+        wait_for(lambda n=attempt: sleepers(pop) == n, what=f"attempt {attempt}")  # type: ignore[misc]
+        for child in Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+    wait_for(lambda: "has ended its worker 3 times and is dropped" in pop.log("worker.app"), what="the end of it")
+    pop.order(service("svc-1", 2, config="2"))
+    pop.await_report(2, Phase.CONVERGED)
+    assert sleepers(pop) == 3
+
+
+def sleepers(pop: TestPop) -> int:
+    """How many of the questions were begun: a command outlives whoever asked."""
+    counted = ("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o 'sleep 5[5]' | wc -l")
+    return int(pop.pop.runtime.exec("svc-1", "edge", "main", counted, timeout=10.0).output)
 
 
 def test_steps_arrive_while_the_plan_runs(pop: TestPop) -> None:

@@ -83,6 +83,7 @@ class Bed:
 
     def __init__(self, folder: Path, *, broker_url: str = "redis://127.0.0.1:1/0") -> None:
         self.failing: set[str] = set()
+        self.asked: list[str] = []
         self.pop = Pop(
             PopConfig(
                 pop="fra1",
@@ -105,6 +106,7 @@ class Bed:
         self.healer = Healer(self.pop, self.outbox)
 
     def _answer(self, instance: str, vnf: str, container: str, command: tuple[str, ...]) -> ExecResult:
+        self.asked.append(command[0])
         return ExecResult(1, "no") if command[0] in self.failing else ExecResult(0, "")
 
     def want(self, desired: DesiredState) -> None:
@@ -255,6 +257,35 @@ def test_a_health_condition_that_changes_is_reported_and_changes_no_phase(bed: B
     bed.healer.visit("svc-1")
     assert bed.outbox.reports[-1].phase is Phase.CONVERGED
     assert Condition("peers", Status.FALSE, "no") in bed.outbox.reports[-1].conditions
+
+
+def test_a_dear_probe_that_held_is_asked_seldom_and_its_word_stays_in_the_report(bed: Bed) -> None:
+    call = Exec("call", "frr", ("call",), role=ProbeRole.READINESS, every=3600.0)
+    bed.want(replace(ROUTER, vnfs=(replace(ROUTER.vnfs[0], probes=(*PROBES, call)),)))
+    bed.healer.visit("svc-1")
+    assert bed.asked.count("call") == 1
+    bed.failing.add("peers")
+    for _ in range(2):
+        time.sleep(bed.pop.config.probe_interval)
+        bed.healer.visit("svc-1")
+    assert bed.asked.count("call") == 1
+    assert bed.asked.count("peers") == 2
+    assert [condition.type for condition in bed.outbox.reports[-1].conditions] == ["alive", "peers", "call"]
+
+
+def test_a_dear_probe_is_asked_after_a_repair_and_as_long_as_it_fails(bed: Bed) -> None:
+    call = Exec("call", "frr", ("call",), role=ProbeRole.READINESS, every=3600.0)
+    bed.want(replace(ROUTER, vnfs=(replace(ROUTER.vnfs[0], probes=(call,)),)))
+    bed.healer.visit("svc-1")
+    bed.runtime.kill("svc-1", "edge", "frr")
+    bed.failing.add("call")
+    bed.healer.visit("svc-1")
+    assert bed.asked.count("call") == 2
+    bed.healer.visit("svc-1")
+    bed.failing.clear()
+    bed.healer.visit("svc-1")
+    assert bed.asked.count("call") == 4
+    assert bed.phase() is Phase.CONVERGED
 
 
 def test_what_is_not_ready_is_looked_at_again_soon_and_then_less_often(bed: Bed) -> None:

@@ -169,6 +169,23 @@ def test_readiness_asks_only_what_gates_it() -> None:
     assert answers.asked == ["alive"]
 
 
+def test_what_comes_after_a_gate_is_asked_when_it_holds() -> None:
+    answers = Answers(alive=2)
+    call = Exec("Call", "frr", ("call",), role=ProbeRole.READINESS)
+    dear = replace(ROUTER, vnfs=(replace(ROUTER.vnfs[0], probes=(ALIVE, call)),))
+    outcome = ready(dear, standing(answers), within=5.0)
+    assert answers.asked == ["alive", "alive", "alive", "call"]
+    assert [condition.type for condition in outcome.conditions] == ["Alive", "Call"]
+
+
+def test_of_what_was_not_asked_nothing_is_said() -> None:
+    second = Exec("Second", "frr", ("second",), role=ProbeRole.READINESS)
+    desired = replace(ROUTER, vnfs=(replace(ROUTER.vnfs[0], probes=(ALIVE, second)),))
+    outcome = ready(desired, standing(Answers(alive=1)), within=0.0)
+    assert [condition.type for condition in outcome.conditions] == ["Alive"]
+    assert outcome.phase is Phase.CONVERGING
+
+
 def test_readiness_is_asked_for_again_soon() -> None:
     begun = time.monotonic()
     outcome = ready(ROUTER, standing(Answers(alive=3)), within=5.0)

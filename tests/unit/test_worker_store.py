@@ -16,7 +16,7 @@ import pytest
 
 from worker.errors import PermanentError
 from worker.report import Condition, Phase, Report, Status, StepReport, StepState
-from worker.store import TOMBSTONE_LIFE, Store
+from worker.store import ATTEMPT_LIFE, TOMBSTONE_LIFE, Store
 
 ENVELOPE = b"sealed bytes"
 
@@ -242,6 +242,37 @@ def test_a_clock_that_was_set_back_does_not_silence_a_pop(store: Store) -> None:
     now = time.time()
     store.record(report(1, Phase.CONVERGED, at=now + 7200))
     assert store.record(report(1, Phase.CONVERGING, at=now))
+
+
+def test_attempts_at_a_message_are_counted_until_it_was_worked_through(store: Store, tmp_path: Path) -> None:
+    assert [store.attempt(b"one"), store.attempt(b"one"), store.attempt(b"two")] == [1, 2, 1]
+    assert Store(tmp_path / "state").attempt(b"one") == 3
+    store.attempted(b"one")
+    assert store.attempt(b"one") == 1
+
+
+def test_attempts_are_forgotten_after_a_day(store: Store) -> None:
+    store.attempt(b"one")
+    store.prune()
+    assert store.attempt(b"one") == 2
+    store.prune(now=time.time() + ATTEMPT_LIFE + 1)
+    assert store.attempt(b"one") == 1
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_this_one(store: Store, tmp_path: Path) -> None:
+    store.accept("svc-1", 1, ENVELOPE)
+    with sqlite3.connect(tmp_path / "state" / "pop.db") as database:
+        database.execute("DROP TABLE attempt")
+        database.execute("PRAGMA user_version = 1")
+    again = Store(tmp_path / "state")
+    assert again.attempt(b"one") == 1
+    assert again.generations() == {"svc-1": 1}
+
+
+def test_a_deleted_instance_has_no_generation_to_look_after(store: Store) -> None:
+    store.accept("svc-1", 1, ENVELOPE)
+    store.accept("svc-2", 3, ENVELOPE, deleted=True)
+    assert store.generations() == {"svc-1": 1}
 
 
 def test_a_store_of_another_version_is_refused_by_name(store: Store, tmp_path: Path) -> None:
