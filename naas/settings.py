@@ -299,6 +299,16 @@ UNFOLD = {
                 ("Looking glass", "search", "services_inquiry"),
             ),
             _pages(
+                "Session borders",
+                ("Trunks", "call_split", "sbc_trunk"),
+                ("Routes", "alt_route", "sbc_route"),
+                ("Source rules", "shield", "sbc_sourcerule"),
+                ("Emergency numbers", "emergency", "sbc_emergency"),
+                ("Tables", "sync", "sbc_tables"),
+                ("Call records", "call_log", "sbc_callrecord"),
+                ("Test calls", "verified", "sbc_testcall"),
+            ),
+            _pages(
                 "Access",
                 ("People", "person", "tenants_user"),
                 ("Members", "group", "tenants_membership"),

@@ -39,6 +39,8 @@ DELIVER = "sbc.deliver"
 AGAIN = timedelta(seconds=10)
 #: The same for a PoP that has not been seen for a minute.
 AGAIN_UNSEEN = timedelta(seconds=120)
+#: The same for one that refused what it was sent: somebody may have mended what is wrong there.
+AGAIN_REFUSED = timedelta(seconds=300)
 #: Revisions back to which a difference can be sent.
 KEPT_REVISIONS = 500
 KEPT_FOR = timedelta(days=1)
@@ -136,9 +138,11 @@ def take(report: TablesAt) -> None:
     if tables.found_at is not None and tables.found_at > at:
         return
     on_its_way = tables.found is not None and tables.found < report.revision < tables.wanted
-    tables.found, tables.found_at = report.revision, at
-    tables.save(update_fields=["found", "found_at"])
-    if tables.found != tables.wanted and not on_its_way:
+    tables.found, tables.found_at, tables.reason = report.revision, at, report.reason
+    tables.save(update_fields=["found", "found_at", "reason"])
+    if report.reason:
+        log.error("the tables of %s stay at %d: %s", instance.pk, report.revision, report.reason)
+    elif tables.found != tables.wanted and not on_its_way:
         transaction.on_commit(partial(dispatch.wake, DELIVER, instance.pk))
 
 
@@ -163,7 +167,13 @@ def _changed() -> QuerySet[ServiceInstance]:
 def behind(now: datetime) -> QuerySet[Tables]:
     """The tables that are not at their PoP as wanted and were not sent lately."""
     unseen = Q(instance__pop__last_seen_at__isnull=True) | Q(instance__pop__last_seen_at__lt=now - UNSEEN)
-    due = Q(sent_at__isnull=True) | Q(~unseen, sent_at__lte=now - AGAIN) | Q(unseen, sent_at__lte=now - AGAIN_UNSEEN)
+    refused = ~Q(reason="")
+    due = (
+        Q(sent_at__isnull=True)
+        | Q(~refused & ~unseen, sent_at__lte=now - AGAIN)
+        | Q(~refused & unseen, sent_at__lte=now - AGAIN_UNSEEN)
+        | Q(refused, sent_at__lte=now - AGAIN_REFUSED)
+    )
     there = Q(found__isnull=False, found=F("wanted"))
     return Tables.unscoped.filter(due).exclude(there).exclude(instance__state=ServiceState.TERMINATED)
 

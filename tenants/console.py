@@ -35,7 +35,10 @@ M = TypeVar("M", bound=Model)
 
 #: Fields no page shows and no query string may ask about.
 HIDDEN = frozenset(
-    {"password", "digest", "spec", "seed", "body", "headers", "fingerprint", "public_identity", "private_key"}
+    {
+        *("password", "digest", "spec", "seed", "body", "headers", "fingerprint", "public_identity", "private_key"),
+        *("document", "commands"),
+    }
 )
 
 LINK = "text-primary-600 dark:text-primary-500"

@@ -12,6 +12,18 @@ from typing import Any
 from django.utils import timezone
 
 from naas.core.ids import new_id
+from sbc.models import (
+    CallRecord,
+    Emergency,
+    Route,
+    RouteTarget,
+    SourceRule,
+    TableLog,
+    Tables,
+    TestCall,
+    Trunk,
+    TrunkSource,
+)
 from services import certificates
 from services.keys import vault
 from services.lifecycle import Health, OrderState, ServiceState
@@ -182,6 +194,7 @@ def service(tenant: Tenant, segment: Segment, name: str, state: OrderState = Ord
             duration_ms=took,
         )
     certificates.ensure(instance, (f"{name}.{tenant.slug}.example",))
+    border(instance)
     ServiceEvent.unscoped.create(tenant=tenant, instance=instance, type="health.degraded", message="degraded")
     Inquiry.unscoped.create(
         tenant=tenant,
@@ -211,6 +224,29 @@ def service(tenant: Tenant, segment: Segment, name: str, state: OrderState = Ord
         currency="EUR",
     )
     return order
+
+
+def border(instance: ServiceInstance) -> None:
+    """What an SBC has besides: a trunk with a password, a route, a rule, emergency numbers, a record, a test call."""
+    now = timezone.now()
+    of_it: dict[str, Any] = {"tenant": instance.tenant, "instance": instance}
+    secret = {"user": "trunk-1", "password": {MARK: vault().encrypt(PASSWORD)}}
+    trunk = Trunk.unscoped.create(
+        **of_it, name="carrier", side="outside", transport="udp", enabled=True, document={"authentication": secret}
+    )
+    TrunkSource.unscoped.create(**of_it, trunk=trunk, cidr="192.0.2.0/24")
+    route = Route.unscoped.create(**of_it, name="out", prefix="+", order=100, enabled=True, document={"name": "out"})
+    RouteTarget.unscoped.create(tenant=instance.tenant, route=route, trunk=trunk)
+    SourceRule.unscoped.create(**of_it, name="rule", cidr="0.0.0.0/0", document={"action": "deny"})
+    Emergency.unscoped.create(**of_it, document={"numbers": ["112"], "targets": []})
+    tables = Tables.unscoped.create(**of_it, wanted=2, found=1, changed_at=now)
+    TableLog.unscoped.create(tenant=instance.tenant, tables=tables, revision=2, commands=vault().encrypt(PASSWORD))
+    CallRecord.unscoped.create(
+        **of_it, key="k", caller="+4930111", called="+4940222", started=now, cause="busy", received_at=now
+    )
+    TestCall.unscoped.create(
+        **of_it, occasion="acceptance", generation=1, passed=True, message="MOS 4.4", made_at=now, made_by="platform"
+    )
 
 
 def staff(email: str = "ops@provider.example", password: str | None = None) -> User:

@@ -27,6 +27,7 @@ class TablesJson(serializers.Serializer[Any]):
     changed_at = serializers.DateTimeField(allow_null=True)
     sent_at = serializers.DateTimeField(allow_null=True)
     found_at = serializers.DateTimeField(allow_null=True)
+    reason = serializers.CharField(help_text="Why the PoP refused what it was sent last; empty when it did not.")
 
     def get_in_force(self, tables: Tables) -> bool:
         return tables.wanted == tables.found

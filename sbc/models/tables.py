@@ -14,7 +14,7 @@ class Tables(TenantOwned):
     """The tables of one SBC. `world` is a digest of what of its spec they were written with.
 
     `generation` is the one of the spec that was looked at for it. `found` is what the PoP said last, None before it
-    said anything.
+    said anything; `reason` why it refused what was sent last, if it did.
     """
 
     instance = models.OneToOneField(ServiceInstance, on_delete=models.CASCADE, primary_key=True, related_name="tables")
@@ -25,6 +25,7 @@ class Tables(TenantOwned):
     changed_at = models.DateTimeField(null=True)
     sent_at = models.DateTimeField(null=True)
     found_at = models.DateTimeField(null=True)
+    reason = models.TextField(blank=True)
 
     class Meta(TenantOwned.Meta):
         verbose_name_plural = "tables"

@@ -14,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from sbc.models import RouteTarget, TableLog, TrunkSource
 from services.lifecycle import Health, OrderState, ServiceState
 from services.models import Authority, Certificate, Deployment, Offering, ProductOrder, ServiceInstance
 from tenants.console import HIDDEN, Console, list_of, page_of
@@ -62,8 +63,9 @@ def addresses(model: Any) -> list[str]:
 
 
 def test_every_model_of_ours_has_a_page() -> None:
-    ours = {model for model in apps.get_models() if model._meta.app_label in ("tenants", "services")}
-    assert ours <= set(MODELS)
+    ours = {model for model in apps.get_models() if model._meta.app_label in ("tenants", "services", "sbc")}
+    # What led from one revision to the next is full of passwords; the others are lines of trunks and routes.
+    assert ours - {TableLog, TrunkSource, RouteTarget} <= set(MODELS)
     assert all(isinstance(page, Console) for _, page in PAGES), "a page that is not a Console follows none of its rules"
 
 

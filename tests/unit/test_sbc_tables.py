@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterable
 from datetime import timedelta
@@ -268,6 +269,23 @@ def test_an_old_report_does_not_undo_a_newer_one(site: Site, sbc: ServiceInstanc
     commit(lambda: tables.take(old))
     assert Tables.unscoped.get(instance=sbc).found == 1
     assert not site.messages()
+
+
+def test_what_was_refused_with_a_reason_is_sent_again_later(
+    site: Site, sbc: ServiceInstance, add: Any, commit: Any
+) -> None:
+    add(PBX)
+    settle(site, commit)
+    add(OUT)
+    site.messages()
+    commit(lambda: tables.take(dataclasses.replace(site.tell(sbc.pk), reason="no such command")))
+    assert Tables.unscoped.get(instance=sbc).reason == "no such command"
+    tables.sweep(timezone.now() + tables.AGAIN_UNSEEN)
+    assert not site.messages()
+    tables.sweep(timezone.now() + tables.AGAIN_REFUSED)
+    settle(site, commit)
+    assert complete(site, sbc)
+    assert not Tables.unscoped.get(instance=sbc).reason
 
 
 def test_only_the_sbcs_own_pop_is_believed(site: Site, sbc: ServiceInstance, add: Any) -> None:
