@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -11,8 +13,7 @@ from django.utils import timezone
 from sbc.kind import KIND
 from sbc.models import TestCall
 from services import inquiries
-from services.lifecycle import ServiceState
-from services.models import OPEN_INQUIRY, Deployment, Inquiry, ServiceInstance
+from services.models import OPEN_INQUIRY, Inquiry, ServiceInstance
 from tenants.actor import Actor
 from worker.report import Status
 
@@ -63,24 +64,25 @@ def sweep() -> None:
     answered = TestCall.unscoped.filter(message="", inquiry__isnull=False).exclude(inquiry__state=OPEN_INQUIRY)
     for call in answered.select_related("inquiry"):
         settle(call)
-    born = Deployment.unscoped.filter(instance__kind=KIND.name, instance__state=ServiceState.ACTIVE)
-    for deployment in born.exclude(instance__test_calls__occasion=TestCall.Occasion.ACCEPTANCE):
-        _certify(deployment)
+    born = ServiceInstance.unscoped.filter(kind=KIND.name, birth_certificate__isnull=False)
+    for instance in born.exclude(test_calls__occasion=TestCall.Occasion.ACCEPTANCE):
+        _certify(instance, instance.birth_certificate)
 
 
-def _certify(deployment: Deployment) -> None:
-    found = next((c for c in deployment.conditions if c["type"] == CONDITION), None)
-    if found is None or found["status"] != Status.TRUE:
+def _certify(instance: ServiceInstance, certificate: Mapping[str, Any]) -> None:
+    """List the call among the conditions that the instance was found active with."""
+    found = next((c for c in certificate["conditions"] if c["type"] == CONDITION), None)
+    if found is None:
         return
     TestCall.unscoped.get_or_create(
-        instance_id=deployment.instance_id,
+        instance=instance,
         occasion=TestCall.Occasion.ACCEPTANCE,
         defaults={
-            "tenant_id": deployment.tenant_id,
-            "generation": deployment.observed_generation,
-            "passed": True,
+            "tenant_id": instance.tenant_id,
+            "generation": certificate["generation"],
+            "passed": found["status"] == Status.TRUE,
             "message": found["message"][:500],
-            "made_at": deployment.reported_at or timezone.now(),
+            "made_at": datetime.fromisoformat(certificate["at"]),
             "made_by": PLATFORM,
         },
     )

@@ -248,8 +248,8 @@ class Platform:
     def order(self, *items: Json) -> Json:
         return self.post("orders", {"items": list(items)})
 
-    def add(self, name: str, spec: Json, size: str = "S") -> Json:
-        return {"action": "add", "kind": "router", "pop": self.pop, "name": name, "size": size, "spec": spec}
+    def add(self, name: str, spec: Json, size: str = "S", kind: str = "router") -> Json:
+        return {"action": "add", "kind": kind, "pop": self.pop, "name": name, "size": size, "spec": spec}
 
     def ended(self, order: Json, seconds: float = 60.0, every: float = 0.05) -> Json:
         """The order once nothing more will happen to it."""

@@ -11,14 +11,15 @@ import pytest
 from naas.core.errors import Forbidden
 from sbc import records, testcalls
 from sbc.models import CallRecord, TestCall
-from services import inquiries
+from services import inquiries, orders
 from services.lifecycle import ServiceState
-from services.models import Deployment, Inquiry, ServiceInstance
+from services.models import Inquiry, Segment, ServiceInstance
 from tenants.actor import Actor, ActorKind, Role
 from tenants.models import Tenant
+from tests.unit.conftest import found, session_border_controller
 from tests.unit.test_sbc_tables import drained
 from worker.broker import RECORDS_TAKEN, pop_queue
-from worker.report import Answer, Record, Records
+from worker.report import Answer, Condition, Phase, Record, Records, Status
 
 ANSWERED: dict[str, Any] = {
     "id": "1700000000123-12-34",
@@ -176,13 +177,14 @@ def test_a_test_call_is_placed_by_operators_only(tenant: Tenant, sbc: ServiceIns
     assert not Inquiry.unscoped.exclude(question="calls").exists()
 
 
-def test_the_call_that_an_sbc_was_accepted_by_is_kept_for_good(sbc: ServiceInstance) -> None:
+def test_the_call_that_an_sbc_was_accepted_by_is_kept_for_good(actor: Actor, lan: Segment, core: Segment) -> None:
+    order = orders.place(actor=actor, items=[session_border_controller()])
+    orders.start(order_id=order.pk)
+    instance = order.items.get().instance
     testcalls.sweep()
     assert not TestCall.unscoped.exists()
-    condition = {"type": "test-call", "status": "true", "message": RESULT["message"], "readiness": True}
-    Deployment.unscoped.filter(instance=sbc).update(conditions=[condition])
-    testcalls.sweep()
-    Deployment.unscoped.filter(instance=sbc).update(conditions=[condition | {"status": "false", "message": "later"}])
-    testcalls.sweep()
+    for status, message in ((Status.TRUE, RESULT["message"]), (Status.FALSE, "later")):
+        found(instance, Phase.CONVERGED, "", Condition("test-call", status, str(message), readiness=True))
+        testcalls.sweep()
     (certificate,) = TestCall.unscoped.all()
-    assert (certificate.occasion, certificate.message) == ("acceptance", RESULT["message"])
+    assert (certificate.occasion, certificate.passed, certificate.message) == ("acceptance", True, RESULT["message"])
