@@ -3,7 +3,8 @@
 The engine decides the same in a function of its Redis (`kind/image/redis/lib/sbc.lua`); both
 are tested against each other. Nothing here sends, counts or looks at a clock.
 
-A call is taken from the trunk whose source prefix matches best. An emergency number, as dialled
+A source that a rule denies is not heard. A call is taken from the trunk of its side whose source
+prefix matches best, or from the one that its caller proved to be by password. An emergency number, as dialled
 or as the trunk's `inward` rule leaves it, goes to the targets of that number and to no
 route, and stays as it is. Any other number is brought to E.164 by the trunk's rules. The
 route is the first open one in this order: patterns before prefixes, longer prefixes before
@@ -26,6 +27,7 @@ from typing import Protocol, TypeVar
 MOST_ATTEMPTS = 8
 WEEK = 7 * 24 * 60
 ANY_TRUNK = "*"
+ANY_SIDE = "*"
 
 _PATTERN = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]", ".": ".+"}
 _PRIME, _ROOT = 2_147_483_647, 16_807
@@ -38,6 +40,22 @@ class Format(StrEnum):
     E164 = "e164"
     PLAIN = "plain"
     NATIONAL = "national"
+
+
+class Action(StrEnum):
+    """What a source rule does."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class Standing(StrEnum):
+    """What a source address is to the SBC. Strangers and the denied are not answered at all."""
+
+    TRUSTED = "trusted"
+    CHALLENGED = "challenged"
+    STRANGER = "stranger"
+    DENIED = "denied"
 
 
 @dataclass(frozen=True)
@@ -91,7 +109,11 @@ class Address:
 
 @dataclass(frozen=True)
 class Trunk:
-    """What the policy needs of a trunk. `inward` and `outward` are seen from the SBC."""
+    """What the policy needs of a trunk. `inward` and `outward` are seen from the SBC.
+
+    `side` is the port of the SBC that it is on; `by_password` whether its calls come from anywhere there, with a
+    password.
+    """
 
     id: str
     sources: tuple[str, ...] = ()
@@ -101,6 +123,17 @@ class Trunk:
     format: Format = Format.AS_IS
     inward: NumberRule = NumberRule()
     outward: NumberRule = NumberRule()
+    side: str = ""
+    by_password: bool = False
+
+
+@dataclass(frozen=True)
+class SourceRule:
+    """Whether sources in `prefix` are heard, on one side or any. The longest decides, of two the side's own."""
+
+    prefix: str
+    action: Action
+    side: str = ANY_SIDE
 
 
 @dataclass(frozen=True)
@@ -127,12 +160,28 @@ class Target:
     weight: int = 10
 
 
+class HeaderAction(StrEnum):
+    ADD = "add"
+    REMOVE = "remove"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True)
+class HeaderRule:
+    """What is done to a header of the INVITE that starts a call: added, all of the name removed, or replaced by one."""
+
+    action: HeaderAction
+    name: str
+    value: str = ""
+
+
 @dataclass(frozen=True)
 class Route:
     """From `trunk` (or any) to `targets`, for numbers that begin with `prefix` or match `pattern`.
 
     In a pattern X is 0-9, Z 1-9, N 2-9 and a final dot is the rest, at least one character.
-    Another target is tried after `timeout` seconds without an answer and on the codes of `failover`.
+    Another target is tried after `timeout` seconds without an answer and on the codes of `failover`. The rules of
+    `headers` come before those of the trunk that is called.
     """
 
     id: str
@@ -144,6 +193,7 @@ class Route:
     window: Window | None = None
     failover: tuple[int, ...] = (408, 480, 500, 502, 503, 504)
     timeout: int = 60
+    headers: tuple[HeaderRule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,17 +207,23 @@ class Tables:
     routes: tuple[Route, ...]
     emergency: Mapping[str, tuple[Target, ...]] = field(default_factory=dict)
     down: frozenset[str] = frozenset()
+    rules: tuple[SourceRule, ...] = ()
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call as it arrives. `draw` (1 to 2^31-2) decides between equals; `now` is Unix time."""
+    """A call as it arrives on a side. `draw` (1 to 2^31-2) decides between equals; `now` is Unix time.
+
+    `proved` is the trunk that the caller proved to be by password, if any.
+    """
 
     source: str
     number: str
     caller: str = ""
     now: int = 0
     draw: int = 1
+    side: str = ""
+    proved: str = ""
 
 
 @dataclass(frozen=True)
@@ -191,10 +247,12 @@ class Decision:
 
 
 def decide(tables: Tables, call: Call) -> Decision:
-    source = trunk_of(tables.trunks.values(), call.source)
+    rule = rule_for(tables.rules, call.side, call.source)
+    if rule is not None and rule.action is Action.DENY:
+        return Decision((f"the rule for {rule.prefix} denies {call.source}",), code=403)
+    source, known = _caller_of(tables, call)
     if source is None:
-        return Decision((f"no trunk has {call.source} as a source",), code=403)
-    known = f"{call.source} is a source of trunk {source.id}"
+        return Decision((known,), code=403)
     caller = source.plan.to_e164(call.caller)
     read = source.inward.apply(call.number)
     number = next((number for number in (call.number, read) if number in tables.emergency), None)
@@ -210,6 +268,19 @@ def decide(tables: Tables, call: Call) -> Decision:
     return _decided((*why, f"route {route.id} is the best match"), source.id, route.id, attempts, emergency=False)
 
 
+def _caller_of(tables: Tables, call: Call) -> tuple[Trunk | None, str]:
+    """The trunk that the call is of, and how that is known or why not."""
+    if call.proved:
+        trunk = tables.trunks.get(call.proved)
+        if trunk is None or not trunk.enabled:
+            return None, f"trunk {call.proved} takes no calls"
+        return trunk, f"the caller proved to be trunk {trunk.id}"
+    trunk = trunk_of(tables.trunks.values(), call.side, call.source)
+    if trunk is None:
+        return None, f"no trunk has {call.source} as a source"
+    return trunk, f"{call.source} is a source of trunk {trunk.id}"
+
+
 def _decided(
     why: tuple[str, ...], trunk: str, route: str, attempts: tuple[Attempt, ...], *, emergency: bool
 ) -> Decision:
@@ -218,13 +289,38 @@ def _decided(
     return Decision((*why, *(last or ("no target left",))), code, trunk, route, emergency, attempts)
 
 
-def trunk_of(trunks: Iterable[Trunk], source: str) -> Trunk | None:
-    """The enabled trunk with the longest source prefix that holds `source`; of equals the one with the lowest id."""
+def standing(tables: Tables, side: str, source: str) -> Standing:
+    """What `source` is to the SBC on `side`: whether its messages are answered, or asked for a password."""
+    rule = rule_for(tables.rules, side, source)
+    if rule is not None and rule.action is Action.DENY:
+        return Standing.DENIED
+    trunks = tables.trunks.values()
+    if trunk_of(trunks, side, source) is not None:
+        return Standing.TRUSTED
+    if any(trunk.by_password and trunk.enabled and trunk.side == side for trunk in trunks):
+        return Standing.CHALLENGED
+    return Standing.STRANGER
+
+
+def rule_for(rules: Iterable[SourceRule], side: str, source: str) -> SourceRule | None:
+    """The rule that decides on `source` on `side`, if there is one."""
+    address = ipaddress.ip_address(source)
+    found = [
+        (-network.prefixlen, rule.side == ANY_SIDE, rule.prefix, rule)
+        for rule in rules
+        for network in [ipaddress.ip_network(rule.prefix)]
+        if rule.side in (side, ANY_SIDE) and address.version == network.version and address in network
+    ]
+    return min(found, key=lambda item: item[:3])[3] if found else None
+
+
+def trunk_of(trunks: Iterable[Trunk], side: str, source: str) -> Trunk | None:
+    """The enabled trunk on `side` with the longest source prefix that holds `source`; of equals the lowest id's."""
     address = ipaddress.ip_address(source)
     found = [
         (-network.prefixlen, trunk.id, trunk)
         for trunk in trunks
-        if trunk.enabled
+        if trunk.enabled and trunk.side == side
         for network in map(ipaddress.ip_network, trunk.sources)
         if address.version == network.version and address in network
     ]

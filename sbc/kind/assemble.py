@@ -28,6 +28,10 @@ RELOADS = {KAMAILIO: render.RELOAD, RTPENGINE: ("true",)}
 CALLS_PER_CORE = 500
 CALLS_PER_SECOND_AND_CORE = 100
 
+#: Messages that a trunk's address may send in a second: so many for each call that may come, and never fewer.
+MESSAGES_PER_CALL = 20
+LEAST_TRUSTED_RATE = 1000
+
 #: Limits, not reservations: signalling and media are seldom at their peak together.
 CPU = {KAMAILIO: 0.6, RTPENGINE: 0.6, REDIS: 0.3, PROBE: 0.25}
 #: Parts of the size's memory.
@@ -123,7 +127,19 @@ def _engine(spec: SbcSpec, context: Context) -> render.Engine:
         longest_call=spec.longest_call,
         longest_message=spec.longest_message,
         media_timeout=spec.media_timeout,
+        guard=_guard(spec),
         redis_memory=int(context.memory * MEMORY[REDIS] * REDIS_DATA),
+    )
+
+
+def _guard(spec: SbcSpec) -> render.Guard:
+    return render.Guard(
+        rate=spec.source_limit.messages_per_second,
+        burst=spec.source_limit.burst,
+        trusted_rate=max(LEAST_TRUSTED_RATE, MESSAGES_PER_CALL * spec.most_calls_per_second),
+        ban=spec.ban.seconds,
+        failures=spec.ban.failures,
+        within=spec.ban.within,
     )
 
 

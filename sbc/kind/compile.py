@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from sbc.kind.entries import Calls, Entry, emergency_entry, place_entry, route_place, source_field, trunk_entries
+from sbc import policy
+from sbc.kind.entries import Calls, Entry, emergency_entry, place_entry, route_place, rule_entries, trunk_entries
+from sbc.kind.fields import HeaderRule as HeaderSpec
+from sbc.kind.fields import Target as TargetSpec
 from sbc.kind.fields import is_address, zone
 from sbc.kind.route import DAYS, RouteSpec, WindowSpec
 from sbc.kind.security import EmergencySpec, SourceRule
@@ -31,7 +34,6 @@ MOST_FIELDS = 1000
 #: A member here may stand for several trunks, so a change takes none away: one too many costs a look, nothing else.
 SHARED = frozenset({"sbc:lengths"})
 
-ANY_SIDE = "*"
 
 _DAY = 24 * 60
 
@@ -73,6 +75,8 @@ def trunk(spec: TrunkSpec, world: World) -> Trunk:
         format=spec.number_format,
         inward=_rule(spec.numbers_in),
         outward=_rule(spec.numbers_out),
+        side=spec.side,
+        by_password=spec.authentication.method == "digest",
     )
 
 
@@ -94,6 +98,7 @@ def calls(spec: TrunkSpec, world: World) -> Calls:
         user=spec.authentication.user or "",
         realm=spec.authentication.realm or "",
         password=spec.authentication.password.get_secret_value() if spec.authentication.password else "",
+        headers=_headers(spec.headers),
     )
 
 
@@ -145,7 +150,7 @@ def route(spec: RouteSpec, now: datetime) -> Route:
     """What the policy needs of a route."""
     return Route(
         id=spec.name,
-        targets=tuple(Target(target.trunk, target.priority, target.weight) for target in spec.targets),
+        targets=_targets(spec.targets),
         trunk=spec.from_trunk or ANY_TRUNK,
         prefix=spec.prefix or "",
         pattern=spec.pattern,
@@ -153,7 +158,16 @@ def route(spec: RouteSpec, now: datetime) -> Route:
         window=window(spec.window, now) if spec.window else None,
         failover=spec.failover,
         timeout=spec.timeout,
+        headers=_headers(spec.headers),
     )
+
+
+def _headers(specs: Iterable[HeaderSpec]) -> tuple[policy.HeaderRule, ...]:
+    return tuple(policy.HeaderRule(policy.HeaderAction(spec.action), spec.name, spec.value or "") for spec in specs)
+
+
+def _targets(specs: Iterable[TargetSpec]) -> tuple[Target, ...]:
+    return tuple(Target(spec.trunk, spec.priority, spec.weight) for spec in specs)
 
 
 def window(spec: WindowSpec, now: datetime) -> Window:
@@ -222,13 +236,12 @@ def of_routes(specs: Iterable[RouteSpec], now: datetime) -> tuple[Entry, ...]:
 
 def of_emergency(spec: EmergencySpec) -> tuple[Entry, ...]:
     """The entries of all emergency numbers."""
-    targets = tuple(Target(target.trunk, target.priority, target.weight) for target in spec.targets)
-    return tuple(emergency_entry(number, targets) for number in spec.numbers)
+    return tuple(emergency_entry(number, _targets(spec.targets)) for number in spec.numbers)
 
 
 def of_source(rule: SourceRule) -> tuple[Entry, ...]:
-    """The entry of one source rule: by side (`*` is every side) and the bits of its prefix."""
-    return (Entry("sbc:rules", f"{rule.side or ANY_SIDE}/{source_field(rule.cidr)}", rule.action),)
+    """The entries of one source rule."""
+    return tuple(rule_entries(policy.SourceRule(rule.cidr, policy.Action(rule.action), rule.side or policy.ANY_SIDE)))
 
 
 def commands(before: Iterable[Entry], after: Iterable[Entry]) -> tuple[Command, ...]:

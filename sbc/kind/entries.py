@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from sbc.policy import Route, Tables, Target, Trunk
+from sbc.policy import HeaderRule, Route, SourceRule, Tables, Target, Trunk
 
 #: Separates the fields of what the routing script takes apart; no field may hold it.
 _BETWEEN = "\t"
@@ -34,7 +34,7 @@ CALL_FIELDS = (
     "asserted",
     "me",
 )
-ATTEMPT_FIELDS = ("uri", "number", "caller", "trunk", *CALL_FIELDS)
+ATTEMPT_FIELDS = ("uri", "number", "caller", "trunk", "remove", "add", *CALL_FIELDS)
 ROUTE_FIELDS = ("failover", "timeout")
 
 #: An emergency call goes to its next target whatever the answer, and soon: 486 of one centre is not the end of it.
@@ -63,7 +63,8 @@ class Calls:
     """How calls to and from a trunk are carried.
 
     `socket` is the listening socket they leave by, `me` the SBC's name there, `host` the
-    domain in request URIs. `interface` is the media interface. Zero calls or rate is unlimited.
+    domain in request URIs. `interface` is the media interface. Zero calls or rate is unlimited. `headers` are
+    rules for what is sent to the trunk; which headers they may not touch is said in `fields.PROTECTED_HEADERS`.
     """
 
     socket: str
@@ -80,6 +81,7 @@ class Calls:
     user: str = ""
     realm: str = ""
     password: str = ""
+    headers: tuple[HeaderRule, ...] = ()
 
 
 def media_flags(calls: Calls) -> str:
@@ -136,13 +138,26 @@ def trunk_entries(trunk: Trunk, calls: Calls) -> Iterator[Entry]:
         "inward": asdict(trunk.inward),
         "outward": asdict(trunk.outward),
         "calls": calls_field(calls),
+        **_headers(calls.headers),
     }
     yield Entry("sbc:trunks", trunk.id, _json(document))
     for prefix in trunk.sources if trunk.enabled else ():
-        network = ipaddress.ip_network(prefix)
-        yield Entry("sbc:sources", source_field(prefix), trunk.id)
-        if network.prefixlen < network.max_prefixlen:
-            yield Entry("sbc:lengths", f"{network.version}:{network.prefixlen}", None)
+        yield Entry("sbc:sources", f"{trunk.side}/{source_field(prefix)}", trunk.id)
+        yield from _length(prefix)
+    if trunk.by_password and trunk.enabled:
+        yield Entry(f"sbc:users:{trunk.side}", calls.user, f"{calls.password}{_BETWEEN}{trunk.id}")
+
+
+def rule_entries(rule: SourceRule) -> Iterator[Entry]:
+    yield Entry("sbc:rules", f"{rule.side}/{source_field(rule.prefix)}", rule.action)
+    yield from _length(rule.prefix)
+
+
+def _length(prefix: str) -> Iterator[Entry]:
+    """That there are prefixes of this length; a whole address is looked for in any case."""
+    network = ipaddress.ip_network(prefix)
+    if network.prefixlen < network.max_prefixlen:
+        yield Entry("sbc:lengths", f"{network.version}:{network.prefixlen}", None)
 
 
 def route_place(route: Route) -> tuple[str, str]:
@@ -174,7 +189,14 @@ def _route_document(route: Route) -> Mapping[str, object]:
         "window": asdict(route.window) if route.window else None,
         "targets": [asdict(target) for target in route.targets],
         "calls": _route_calls(route.failover, route.timeout),
+        **_headers(route.headers),
     }
+
+
+def _headers(rules: Iterable[HeaderRule]) -> Mapping[str, object]:
+    """Nothing where there are no rules, which is so for most."""
+    found = [asdict(rule) for rule in rules]
+    return {"headers": found} if found else {}
 
 
 def _route_calls(failover: Iterable[int], timeout: int) -> str:
@@ -194,6 +216,8 @@ def all_entries(tables: Tables, calls: Mapping[str, Calls]) -> Iterator[Entry]:
         yield place_entry(place, routes)
     for number, targets in tables.emergency.items():
         yield emergency_entry(number, targets)
+    for rule in tables.rules:
+        yield from rule_entries(rule)
     for uri in sorted(tables.down):
         yield Entry("live:down", uri, None)
 

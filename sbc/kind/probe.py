@@ -12,11 +12,11 @@ import ipaddress
 from collections.abc import Iterator
 
 from sbc.kind.compile import bracketed, hosts
-from sbc.kind.entries import Calls, Entry, place_entry, route_place, trunk_entries
+from sbc.kind.entries import Calls, Entry, place_entry, route_place, rule_entries, trunk_entries
 from sbc.kind.entries import Srtp as Media
 from sbc.kind.render import FILES, TEST_CALLER
 from sbc.kind.spec import SbcSpec
-from sbc.policy import Address, Route, Target, Trunk
+from sbc.policy import Action, Address, Route, SourceRule, Target, Trunk
 from sbc.probe.arguments import MARGIN, PROGRAM, options
 from sbc.probe.call import Credentials, Line, Srtp, Transport, Wanted
 from services.kind import Context
@@ -78,17 +78,25 @@ def entries(spec: SbcSpec, context: Context) -> tuple[Entry, ...]:
     if not is_possible(spec, context):
         return ()
     of_trunks = (entry for trunk, calls in trunks(spec, context) for entry in trunk_entries(trunk, calls))
-    return (*of_trunks, place_entry(route_place(ROUTE), [ROUTE]))
+    # A customer who denies everyone else does not mean the probe.
+    heard = SourceRule(_whole(_addresses(spec, context)[0]), Action.ALLOW, spec.test_sides[0])
+    return (*of_trunks, place_entry(route_place(ROUTE), [ROUTE]), *rule_entries(heard))
 
 
 def trunks(spec: SbcSpec, context: Context) -> Iterator[tuple[Trunk, Calls]]:
     """The calling end and the answering one, and how calls of theirs are carried."""
     caller_side, echo_side = spec.test_sides
     caller, here, echo, there = _addresses(spec, context)
-    calling = Trunk(CALLER, sources=(str(ipaddress.ip_network(caller)),))
+    calling = Trunk(CALLER, sources=(_whole(caller),), side=caller_side)
     yield calling, _calls(caller_side, here, caller, Media.OPTIONAL)
-    answering = Trunk(ECHO, addresses=(Address(f"sip:{bracketed(echo)}:{Transport.UDP.port}"),))
+    address = Address(f"sip:{bracketed(echo)}:{Transport.UDP.port}")
+    answering = Trunk(ECHO, addresses=(address,), side=echo_side)
     yield answering, _calls(echo_side, there, echo, Media.OFF)
+
+
+def _whole(address: str) -> str:
+    """The prefix of one address."""
+    return str(ipaddress.ip_network(address))
 
 
 def _calls(side: str, here: str, host: str, srtp: Media) -> Calls:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,12 @@ _KAMAILIO = (
     *("-Y", RUN, "-w", "/tmp", "-f", f"{FILES}/kamailio.cfg"),  # noqa: S108 - the container's own tmpfs
 )
 REDIS = ("/usr/lib/naas/entry", f"{FILES}/redis.conf")
+
+#: What gives scanners away that do not hide: how their programs call themselves, as User-Agent or as a caller.
+SCANNERS = (
+    *("friendly-scanner", "friendly-request", "sipvicious", "sip-scan", "sundayddr", "siparmyknife", "sipcli"),
+    *("VaxSIPUserAgent", "VaxIPUserAgent", "iWar", "sivus", "smap", "pplsip", "100@1.1.1.1"),
+)
 
 #: Programs of Kamailio's image. RELOAD is run after its files changed.
 PROGRAMS = "/usr/lib/naas"
@@ -61,6 +68,22 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Guard:
+    """What a source may do, in messages a second; the addresses of trunks have a limit of their own.
+
+    `failures` within `within` seconds mean a ban of `ban` seconds; with 0 seconds nobody is banned. What counts as a
+    failure, and what for whom, is told in `image/kamailio/guard`.
+    """
+
+    rate: int = 50
+    burst: int = 100
+    trusted_rate: int = 20_000
+    ban: int = 3600
+    failures: int = 5
+    within: int = 60
+
+
+@dataclass(frozen=True)
 class Engine:
     """What one SBC is made of. Times in seconds, sizes in bytes; `redis_password` guards the loopback socket."""
 
@@ -79,13 +102,17 @@ class Engine:
     silent_timeout: int = 3_600
     media_ports: tuple[int, int] = (20_000, 39_999)
     redis_memory: int = 256 * 2**20
+    guard: Guard = Guard()
 
 
 def kamailio(engine: Engine) -> str:
     return _render(
         "kamailio.cfg.j2",
         listens=[
-            listen for side in engine.sides for address in side.addresses for listen in _listens(address, engine.tls)
+            f'{listen} name "{side.name}"'
+            for side in engine.sides
+            for address in side.addresses
+            for listen in _listens(address, engine.tls)
         ],
         tls=engine.tls,
         workers=engine.workers,
@@ -94,6 +121,7 @@ def kamailio(engine: Engine) -> str:
         redis_password=engine.redis_password,
         dialog_mode=2,
         test_caller=TEST_CALLER,
+        scanners="|".join(map(re.escape, SCANNERS)),
         attempt_fields=entries.ATTEMPT_FIELDS,
         call_fields=entries.CALL_FIELDS,
         route_fields=entries.ROUTE_FIELDS,
@@ -114,6 +142,7 @@ def settings(engine: Engine) -> str:
         "tls": engine.tls,
         "tls_addresses": [address for side in engine.sides for address in side.addresses] if engine.tls else [],
         "limits": _limits(engine),
+        "guard": asdict(engine.guard),
         "media": {"timeout": engine.media_timeout, "silenttimeout": engine.silent_timeout},
     }
     return json.dumps(document, indent=1)
@@ -132,7 +161,7 @@ def _limits(engine: Engine) -> Mapping[str, int | str]:
 
 def limits(engine: Engine) -> str:
     """What Kamailio starts with of that which RELOAD applies later: limits.cfg."""
-    return _render("limits.cfg.j2", limits=_limits(engine))
+    return _render("limits.cfg.j2", limits=_limits(engine), guard=asdict(engine.guard))
 
 
 def tls(engine: Engine) -> str:

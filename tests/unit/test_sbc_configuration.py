@@ -77,7 +77,7 @@ def test_the_first_change_writes_all_tables_and_later_ones_what_differs(put: Any
     assert wanted(sbc) == 2
     assert [command[:3] for command in commands(sbc)[:2]] == [
         ["HSET", "sbc:trunks", "carrier"],
-        ["HSET", "sbc:sources", "4:00001010111111110000000000000100"],
+        ["HSET", "sbc:sources", "outside/4:00001010111111110000000000000100"],
     ]
 
 
@@ -102,7 +102,7 @@ def test_a_removed_trunk_leaves_nothing(actor: Actor, both: Any, sbc: ServiceIns
     configuration.remove(actor=actor, row=both[1], section=TRUNKS)
     assert [command[:3] for command in commands(sbc)] == [
         ["HDEL", "sbc:trunks", "carrier"],
-        ["HDEL", "sbc:sources", "4:00001010111111110000000000000100"],
+        ["HDEL", "sbc:sources", "outside/4:00001010111111110000000000000100"],
     ]
     assert Trunk.unscoped.filter(instance=sbc).count() == 1
 
@@ -217,7 +217,7 @@ def test_source_rules_are_one_for_each_prefix_and_side(put: Any, sbc: ServiceIns
     put(TRUNKS, PBX)
     rule = {"name": "all", "cidr": "0.0.0.0/0", "action": "deny", "side": "outside"}
     put(SOURCES, rule)
-    assert commands(sbc) == [["HSET", "sbc:rules", "outside/4:", "deny"]]
+    assert commands(sbc) == [["HSET", "sbc:rules", "outside/4:", "deny"], ["SADD", "sbc:lengths", "4:0"]]
     assert problems(lambda: put(SOURCES, rule | {"name": "again"})) == {"cidr": "rule all is about the same sources"}
     assert problems(lambda: put(SOURCES, rule | {"name": "x", "side": "nowhere"})).keys() == {"side"}
     put(SOURCES, rule | {"name": "everywhere", "side": None})

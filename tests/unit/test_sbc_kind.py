@@ -92,6 +92,7 @@ def test_a_secret_is_in_no_repr() -> None:
         {"most_calls": 400},
         {"most_calls_per_second": 30},
         {"longest_call": 600},
+        {"ban": {"seconds": 60}, "source_limit": {"messages_per_second": 10}},
         {"longest_message": 4096},
         {"realm": "other.example"},
         {"test_call": {"every": 900}},

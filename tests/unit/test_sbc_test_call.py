@@ -88,8 +88,8 @@ def test_an_sbc_with_a_side_of_ipv6_alone_is_not_kept_waiting_for_a_call_that_ca
 def tables(document: dict[str, Any] = SBC) -> Tables:
     """A customer's busy tables, with what the test call adds to them."""
     customers = [
-        Trunk("pbx", ("10.11.0.0/24",), (Address("sip:10.11.0.2:5060"),)),
-        Trunk("carrier", ("198.51.100.0/24",), (Address("sip:198.51.100.2:5060"),)),
+        Trunk("pbx", ("10.11.0.0/24",), (Address("sip:10.11.0.2:5060"),), side="inside"),
+        Trunk("carrier", ("198.51.100.0/24",), (Address("sip:198.51.100.2:5060"),), side="outside"),
     ]
     trunks = [*customers, *(trunk for trunk, _ in probe.trunks(spec(document), HERE))]
     routes = [
@@ -102,20 +102,21 @@ def tables(document: dict[str, Any] = SBC) -> Tables:
 
 @pytest.mark.parametrize("number", ["+999", "+4940123456", "1"])
 def test_whatever_the_probe_calls_but_an_emergency_number_goes_to_its_echo(number: str) -> None:
-    decision = decide(tables(), Call("10.11.0.9", number))
+    decision = decide(tables(), Call("10.11.0.9", number, side="inside"))
     assert [(attempt.trunk, attempt.uri) for attempt in decision.attempts] == [("probe:echo", "sip:198.51.100.9:5060")]
     assert decision.trunk == "probe:caller"
 
 
 @pytest.mark.parametrize("source", ["10.11.0.2", "198.51.100.2", "198.51.100.9"])
 def test_nobody_else_is_led_to_the_echo(source: str) -> None:
-    decision = decide(tables(), Call(source, probe.NUMBER))
+    side = "inside" if source.startswith("10.") else "outside"
+    decision = decide(tables(), Call(source, probe.NUMBER, side=side))
     assert [attempt.trunk for attempt in decision.attempts] == ["carrier"]
 
 
 def test_an_sbc_with_one_side_calls_from_it_to_itself() -> None:
     one_way = changed(SBC, "test_call", "to_side", "inside")
-    decision = decide(tables(one_way), Call("10.11.0.9", probe.NUMBER))
+    decision = decide(tables(one_way), Call("10.11.0.9", probe.NUMBER, side="inside"))
     assert [attempt.uri for attempt in decision.attempts] == ["sip:10.11.0.9:5060"]
 
 

@@ -11,21 +11,28 @@ from hypothesis import strategies as st
 
 from sbc.kind.entries import ATTEMPT_FIELDS, Calls, all_entries
 from sbc.policy import (
+    ANY_SIDE,
     MOST_ATTEMPTS,
+    Action,
     Address,
     Attempt,
     Call,
     Decision,
     Format,
+    HeaderAction,
+    HeaderRule,
     NumberPlan,
     NumberRule,
     Route,
+    SourceRule,
+    Standing,
     Tables,
     Target,
     Trunk,
     Window,
     decide,
     in_turn,
+    standing,
 )
 
 CALLS = Calls("udp:192.0.2.1:5060", "192.0.2.1", "carrier.example", "outside")
@@ -45,9 +52,9 @@ def from_pbx(number: str, **others: Any) -> Call:
     return Call("10.0.0.9", number, **others)
 
 
-def load(store: Any, wanted: Tables) -> None:
+def load(store: Any, wanted: Tables, **calls: Calls) -> None:
     store.flushdb()
-    for entry in all_entries(wanted, dict.fromkeys(wanted.trunks, CALLS)):
+    for entry in all_entries(wanted, dict.fromkeys(wanted.trunks, CALLS) | calls):
         if entry.value is None:
             store.sadd(entry.key, entry.field)
         else:
@@ -56,7 +63,7 @@ def load(store: Any, wanted: Tables) -> None:
 
 def engine_decides(store: Any, call: Call) -> Decision:
     """What the function in Redis answers, without the reasons it does not give."""
-    first = f"{call.source}\t\t{call.draw}\t{call.now}"
+    first = f"{call.side}\t{call.source}\t{call.proved}\t{call.draw}\t{call.now}"
     answer = store.execute_command("FCALL_RO", "decide", 0, first, call.number, call.caller)
     code, told, _, _, *attempts = answer
     trunk, route, emergency, _, _ = told.split("\t")
@@ -84,6 +91,42 @@ def test_the_longest_prefix_wins_and_the_reasons_say_so() -> None:
 def test_an_unknown_source_is_forbidden_and_an_unknown_number_not_found() -> None:
     assert decide(tables(route("any")), Call("203.0.113.5", "1")).code == 403
     assert decide(tables(route("de", prefix="+49")), from_pbx("0043123")).code == 404
+
+
+def test_the_longest_rule_decides_whether_a_source_is_heard() -> None:
+    rules = (
+        SourceRule("10.0.0.0/8", Action.DENY),
+        SourceRule("10.0.0.8/29", Action.ALLOW),
+        SourceRule("10.0.0.9/32", Action.DENY, "inside"),
+    )
+    pbx = dataclasses.replace(PBX, side="inside")
+    both = tables(route("any"), trunks=(pbx, CARRIER), rules=rules)
+    assert [standing(both, "inside", f"10.0.0.{host}") for host in (7, 8, 9)] == [
+        Standing.DENIED,
+        Standing.TRUSTED,
+        Standing.DENIED,
+    ]
+    assert standing(both, "outside", "10.0.0.9") is Standing.STRANGER
+    found = decide(both, from_pbx("1", side="inside"))
+    assert (found.code, found.why) == (403, ("the rule for 10.0.0.9/32 denies 10.0.0.9",))
+
+
+def test_a_trunk_is_known_on_its_own_side_only() -> None:
+    both = tables(route("any"), trunks=(dataclasses.replace(PBX, side="inside"), CARRIER))
+    assert decide(both, from_pbx("1", side="inside")).code == 0
+    assert decide(both, from_pbx("1", side="outside")).code == 403
+
+
+def test_strangers_are_asked_for_a_password_only_where_a_trunk_has_one() -> None:
+    remote = Trunk("remote", (), side="outside", by_password=True)
+    both = tables(route("any"), trunks=(PBX, CARRIER, remote))
+    assert standing(both, "outside", "203.0.113.5") is Standing.CHALLENGED
+    assert standing(both, "inside", "203.0.113.5") is Standing.STRANGER
+    found = decide(both, Call("203.0.113.5", "1", side="outside", proved="remote"))
+    assert (found.trunk, found.code) == ("remote", 0)
+    off = tables(route("any"), trunks=(dataclasses.replace(remote, enabled=False),))
+    assert standing(off, "outside", "203.0.113.5") is Standing.STRANGER
+    assert decide(off, Call("203.0.113.5", "1", side="outside", proved="remote")).code == 403
 
 
 def test_a_route_of_the_trunk_goes_before_one_of_any_trunk_and_a_pattern_before_a_prefix() -> None:
@@ -148,6 +191,26 @@ def test_weights_share_the_calls() -> None:
     assert 0.70 < first.count("a") / len(first) < 0.80
 
 
+# --- the engine ---
+
+ADD, REMOVE, REPLACE = HeaderAction
+
+
+def test_header_rules_of_a_route_come_before_those_of_the_trunk_that_is_called(store: Any) -> None:
+    of_route = (HeaderRule(ADD, "X-Account", "1"), HeaderRule(REMOVE, "Subject"), HeaderRule(REPLACE, "X-Zone", "a"))
+    of_trunk = (HeaderRule(ADD, "X-Account", "2"), HeaderRule(REPLACE, "x-zone", "b"))
+    wanted = tables(route("any", headers=of_route))
+    load(store, wanted, carrier=dataclasses.replace(CALLS, headers=of_trunk))
+    answer = store.execute_command("FCALL_RO", "decide", 0, "\t10.0.0.9\t\t1\t0", "1", "2")
+    fields = dict(zip(ATTEMPT_FIELDS, answer[4].split("\t"), strict=True))
+    assert fields["remove"] == "Subject|X-Zone|x-zone|"
+    assert fields["add"].splitlines() == [
+        "hide-pass-X-Account: 1",
+        "hide-pass-X-Account: 2",
+        "hide-pass-x-zone: b",
+    ]
+
+
 # --- the engine agrees ----------------------------------------------------------------------
 
 NUMBERS = st.text("+0149", max_size=5)
@@ -159,6 +222,13 @@ WINDOWS = st.builds(
     Window,
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 10_080)), min_size=1, max_size=2).map(tuple),
     st.sampled_from([((0, 0),), ((0, 3600), (1_000_000, 7200)), ((500_000, -18_000),)]),
+)
+SIDES = st.sampled_from(["a", "a", "a", "b"])
+RULES = st.builds(
+    SourceRule,
+    st.sampled_from(["10.0.0.0/24", "10.0.0.7/32", "0.0.0.0/0", "2001:db8::/32", "2001:db8::5/128"]),
+    st.sampled_from(Action),
+    st.sampled_from(["a", "b", ANY_SIDE]),
 )
 SOURCES = ("10.0.0.0/24", "10.0.0.7/32", "10.0.0.0/8", "2001:db8::/33", "2001:db8::5/128")
 
@@ -173,6 +243,9 @@ def trunks(draw: st.DrawFn, id: str, sources: list[str]) -> Trunk:
         format=draw(st.sampled_from(Format)),
         inward=NumberRule(draw(st.integers(0, 2)), draw(st.sampled_from(["", "0", "+4"]))),
         outward=NumberRule(draw(st.integers(0, 2)), draw(st.sampled_from(["", "9"]))),
+        enabled=draw(st.integers(0, 5)) > 0,
+        side=draw(SIDES),
+        by_password=draw(st.integers(0, 5)) == 0,
     )
 
 
@@ -204,6 +277,7 @@ def worlds(draw: st.DrawFn) -> Tables:
         tuple(draw(routes(number)) for number in range(count)),
         draw(st.dictionaries(NUMBERS, st.lists(TARGETS, max_size=3).map(tuple), max_size=1)),
         frozenset(draw(st.lists(st.sampled_from(["sip:a", "sip:b"]), max_size=2))),
+        tuple(draw(st.lists(RULES, max_size=3, unique_by=lambda rule: (rule.prefix, rule.side)))),
     )
 
 
@@ -216,6 +290,8 @@ CALLERS = st.builds(
     NUMBERS,
     st.integers(0, 2_000_000),
     st.integers(1, 2**31 - 2),
+    SIDES,
+    st.sampled_from(["", "", "", "t0", "gone"]),
 )
 
 
@@ -227,3 +303,5 @@ def test_the_engine_decides_as_the_policy_does(store: Any, world: Tables, calls:
         decided = without_reasons(decide(world, call))
         assert engine_decides(store, call) == decided
         assert len(decided.attempts) <= MOST_ATTEMPTS
+        found = store.execute_command("FCALL_RO", "standing_of", 0, call.side, call.source)
+        assert found == standing(world, call.side, call.source)

@@ -72,6 +72,7 @@ class Box:
             **engine,
         )
         self._captures: list[Sipp] = []
+        self._newcomers = ADDRESSES.stop
 
     # --- the SBC ---
 
@@ -94,16 +95,17 @@ class Box:
         if not (etc / "hide.key").exists():
             (etc / "hide.key").write_text(secrets.token_hex(32))
 
-    def issue(self, name: str, days: int = 90) -> None:
-        """A certificate and its key, signed by themselves and trusted as a peer's."""
+    def issue(self, name: str, days: int = 90, *, trusted: bool = True) -> None:
+        """A certificate and its key, signed by themselves and trusted as a peer's unless said otherwise."""
         etc = self.dir / "etc"
         crt, key = etc / f"{name}.crt", etc / f"{name}.key"
         kind = ("-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(days))
         names = ",".join(f"IP:{net}.{host}" for _, net, _ in SIDES.values() for host in (1, 99))
         subject = ("-subj", f"/CN={name}", "-addext", f"subjectAltName={names}")
         run("openssl", "req", *kind, *subject, "-keyout", str(key), "-out", str(crt))
-        with (etc / "peers.crt").open("a") as peers:
-            peers.write(crt.read_text())
+        if trusted:
+            with (etc / "peers.crt").open("a") as peers:
+                peers.write(crt.read_text())
 
     def start_redis(self) -> None:
         # Those of this checkout, which the image may be older than.
@@ -131,8 +133,10 @@ class Box:
         self.redis().set("revision", 1)
         self.put(entries.all_entries(tables, calls))
 
-    def put(self, items: Iterable[entries.Entry]) -> None:
+    def put(self, items: Iterable[entries.Entry], *, instead_of: Iterable[entries.Entry] = ()) -> None:
         pipe = self.redis().pipeline()
+        for entry in instead_of:
+            pipe.hdel(entry.key, entry.field) if entry.value is not None else pipe.srem(entry.key, entry.field)
         for entry in items:
             if entry.value is None:
                 pipe.sadd(entry.key, entry.field)
@@ -170,6 +174,9 @@ class Box:
         until(lambda: bool(self.records()))
         return self.records()[-1]
 
+    def is_ready(self) -> bool:
+        return self.program("ready").returncode == 0
+
     def program(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a program of Kamailio's image, as the platform does."""
         command = ["docker", "exec", f"{self.name}-kamailio", f"{render.PROGRAMS}/{name}", *arguments]
@@ -188,6 +195,13 @@ class Box:
 
     def namespace(self, side: str) -> str:
         return f"{self.name}-{side}"
+
+    def newcomer(self, side: str) -> int:
+        """The last part of an address of this side that nobody has had before."""
+        self._newcomers += 1
+        address = f"{SIDES[side][1]}.{self._newcomers}/24"
+        run("ip", "-n", self.namespace(side), "addr", "add", address, "dev", "sbc0")
+        return self._newcomers
 
     def spawn(self, side: str, *command: str, output: IO[bytes] | int = subprocess.DEVNULL) -> Sipp:
         inside = ["ip", "netns", "exec", self.namespace(side), *command]

@@ -23,8 +23,16 @@ CALL = {
     "late": ("late", "offer"),
 }
 
-PBX = Trunk("pbx", (f"{INSIDE}.0/24", f"{INSIDE6}:/64"), (Address(f"sip:{INSIDE}.2:5060"),), plan=NumberPlan("49"))
-CARRIER = Trunk("carrier", (f"{OUTSIDE}.2/32", f"{OUTSIDE6}:2/128"), (Address(f"sip:{OUTSIDE}.2:5060"),))
+PBX = Trunk(
+    "pbx",
+    (f"{INSIDE}.0/24", f"{INSIDE6}:/64"),
+    (Address(f"sip:{INSIDE}.2:5060"),),
+    plan=NumberPlan("49"),
+    side="inside",
+)
+CARRIER = Trunk(
+    "carrier", (f"{OUTSIDE}.2/32", f"{OUTSIDE6}:2/128"), (Address(f"sip:{OUTSIDE}.2:5060"),), side="outside"
+)
 CALLS = {
     "pbx": Calls(f"udp:{INSIDE}.1:5060", f"{INSIDE}.1", f"{INSIDE}.2", "inside"),
     "carrier": Calls(f"udp:{OUTSIDE}.1:5060", f"{OUTSIDE}.1", f"{OUTSIDE}.2", "outside"),

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.system
 
 #: A trunk at an address where nobody listens.
 DEAF = Trunk("deaf", (), (Address(f"sip:{OUTSIDE}.99:5060"),))
-SECOND = Trunk("second", (f"{OUTSIDE}.3/32",), (Address(f"sip:{OUTSIDE}.3:5060"),))
+SECOND = Trunk("second", (f"{OUTSIDE}.3/32",), (Address(f"sip:{OUTSIDE}.3:5060"),), side="outside")
 MORE = carried() | {"deaf": CALLS["carrier"], "second": CALLS["carrier"]}
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from sbc.kind.entries import Calls, Srtp
-from sbc.policy import NumberPlan, Trunk
-from tests.system.sbc import leaks, tls_caller
-from tests.system.sbc.box import INSIDE, INSIDE6, Box
+from sbc.policy import Address, NumberPlan, Trunk
+from tests.system.sbc import leaks, tls_callee, tls_caller
+from tests.system.sbc.box import INSIDE, INSIDE6, OUTSIDE, Box, until
 from tests.system.sbc.calls import CALLS, OUT, carried, tables
 
 pytestmark = pytest.mark.system
@@ -65,8 +65,37 @@ def test_old_tls_is_refused(secure: Box) -> None:
     assert done.returncode == 1 and "SSL" in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize(("trusted", "outcome"), [(True, "refused-486"), (False, "refused-408")])
+def test_a_carrier_over_tls_is_called_when_it_is_vouched_for(secure: Box, trusted: bool, outcome: str) -> None:
+    name = "known" if trusted else "unknown"
+    secure.issue(name, trusted=trusted)
+    assert secure.program("reload").returncode == 0
+    carrier = Trunk("carrier", (), (Address(f"sip:{OUTSIDE}.2:5061;transport=tls"),), side="outside")
+    secure.load(tables(carrier), carried(carrier={"socket": f"tls:{OUTSIDE}.1:5061"}))
+    etc = secure.dir / "etc"
+    output = secure.dir / f"{name}.out"
+    with output.open("wb") as file:
+        program = (
+            sys.executable,
+            str(Path(tls_callee.__file__)),
+            f"{OUTSIDE}.2",
+            str(etc / name),
+            str(etc / "tls.crt"),
+        )
+        callee = secure.spawn("carrier", *program, output=file)
+    try:
+        until(lambda: "listening" in output.read_text())
+        caller = secure.sipp("pbx", outcome, "-p", "5060", "-m", "1", "-s", "+4940222", f"{INSIDE}.1:5060")
+        assert caller.wait(15) == 0, output.read_text() + secure.said()
+    finally:
+        callee.terminate()
+        callee.wait()
+        secure.load(tables(), SECURE)
+    assert ("INVITE" in output.read_text()) is trusted
+
+
 def test_a_call_over_ipv6_goes_on_over_ipv4(box: Box) -> None:
-    six = Trunk("six", (f"{INSIDE6}:/64",), plan=NumberPlan("49"))
+    six = Trunk("six", (f"{INSIDE6}:/64",), plan=NumberPlan("49"), side="inside")
     calls = Calls(f"udp:[{INSIDE6}:1]:5060", f"[{INSIDE6}:1]", f"[{INSIDE6}:2]", "inside", family=6)
     pbx = dataclasses.replace(tables().trunks["pbx"], sources=(f"{INSIDE}.0/24",))
     box.load(tables(pbx, six, routes=(dataclasses.replace(OUT, trunk="six"),)), CALLS | {"six": calls})

@@ -23,7 +23,7 @@ def secure() -> Iterator[Box]:
     try:
         box.start()
         box.load(tables(), carried())
-        until(lambda: box.program("ready").returncode == 0)
+        until(box.is_ready)
         yield box
     finally:
         box.close()

@@ -33,6 +33,7 @@ int tcp_set_clone_rcvbuf(int v);
 
 static char *key_file = "/etc/naas/hide.key";
 static char rewritten[BUF_SIZE + 1];
+static cmd_function guard_malformed; /* of the module guard, where it is loaded */
 
 static int on_received(sr_event_param_t *evp)
 {
@@ -45,6 +46,8 @@ static int on_received(sr_event_param_t *evp)
 	if(len < 0) {
 		LM_INFO("dropped a message that is malformed or belongs to nothing\n");
 		len = 0;
+		if(guard_malformed)
+			guard_malformed(NULL, (char *)&evp->rcv->src_ip, NULL);
 	}
 	memcpy(buf->s, rewritten, len);
 	buf->len = len;
@@ -103,6 +106,7 @@ static int mod_init(void)
 {
 	if(seal_init(key_file) < 0)
 		return -1;
+	guard_malformed = find_export("guard_malformed", 1, 0);
 	if(sr_event_register_cb(SREV_NET_DATA_IN, on_received) != 0
 			|| sr_event_register_cb(SREV_NET_DATA_OUT, on_sent) != 0)
 		return -1;

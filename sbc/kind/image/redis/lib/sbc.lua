@@ -3,7 +3,8 @@
 -- The routing policy of an SBC, in the store that holds its tables: one call of `decide` per
 -- call set-up. It decides as `sbc/policy.py` does, which is where the rules are written down.
 --
---   sbc:trunks    id -> JSON            sbc:sources    "4:" .. bits of a prefix -> trunk id
+--   sbc:trunks    id -> JSON            sbc:sources    side/4:<bits of a prefix> -> trunk id
+--   sbc:rules     side/4:<bits> -> allow or deny      sbc:users:<side>  user -> password, tab, trunk id
 --   sbc:routes    trunk/prefix -> JSON list      sbc:patterns   trunk -> JSON list
 --   sbc:lengths   set of "4:<prefix length>"     sbc:emergency  number -> JSON
 --   live:down     set of address URIs that fail their health check, kept by Kamailio
@@ -58,14 +59,15 @@ local function bits_of_ipv6(address)
   return table.concat(head) .. missing .. table.concat(tail)
 end
 
-local function find_trunk_id(address)
+-- What `look` finds for the longest prefix that holds the address, given as family and bits.
+local function by_longest_prefix(address, look)
   local family, whole, longest = '4:', nil, 32
   if address:find(':', 1, true) then
     family, whole, longest = '6:', bits_of_ipv6(address), 128
   else
     whole = bits_of_ipv4(address)
   end
-  local exact = redis.call('HGET', 'sbc:sources', family .. whole)
+  local exact = look(family .. whole)
   if exact then
     return exact
   end
@@ -77,11 +79,38 @@ local function find_trunk_id(address)
   end
   table.sort(lengths, function(a, b) return a > b end)
   for _, length in ipairs(lengths) do
-    local found = length < longest and redis.call('HGET', 'sbc:sources', family .. whole:sub(1, length))
+    local found = length < longest and look(family .. whole:sub(1, length))
     if found then
       return found
     end
   end
+end
+
+local function find_trunk_id(side, address)
+  return by_longest_prefix(address, function(prefix)
+    return redis.call('HGET', 'sbc:sources', side .. '/' .. prefix)
+  end)
+end
+
+local function is_denied(side, address)
+  if redis.call('HLEN', 'sbc:rules') == 0 then
+    return false
+  end
+  return by_longest_prefix(address, function(prefix)
+    local own, any = unpack(redis.call('HMGET', 'sbc:rules', side .. '/' .. prefix, '*/' .. prefix))
+    return own or any
+  end) == 'deny'
+end
+
+-- What a source is to the SBC, see `Standing` in the policy.
+local function standing_of(_, arguments)
+  local side, address = arguments[1], arguments[2]
+  if is_denied(side, address) then
+    return 'denied'
+  elseif find_trunk_id(side, address) then
+    return 'trusted'
+  end
+  return redis.call('EXISTS', 'sbc:users:' .. side) == 1 and 'challenged' or 'stranger'
 end
 
 -- Numbers ----------------------------------------------------------------------------------
@@ -235,11 +264,33 @@ local function find_pairs(targets, draw)
   return up
 end
 
--- An attempt is uri, number, caller and trunk, then what the trunk says of calls to it.
-local function attempt(pair, number, caller, emergency)
+-- What header rules come to, those of the route before those of the trunk: names to remove, each followed by a bar,
+-- and the headers to add as they will stand in the message, under the prefix by which hide lets them pass.
+local function header_rules(...)
+  local names, lines = {}, {}
+  for _, rules in ipairs({...}) do
+    for _, rule in ipairs(rules) do
+      if rule.action ~= 'add' then
+        names[#names + 1] = rule.name .. '|'
+        for index, line in ipairs(lines) do
+          lines[index] = starts(line:lower(), 'hide-pass-' .. rule.name:lower() .. ':') and '' or line
+        end
+      end
+      if rule.action ~= 'remove' then
+        lines[#lines + 1] = 'hide-pass-' .. rule.name .. ': ' .. rule.value .. '\r\n'
+      end
+    end
+  end
+  return table.concat(names), table.concat(lines)
+end
+
+-- An attempt is uri, number, caller, trunk and what is done to headers, then what the trunk says of calls to it.
+local function attempt(pair, route, number, caller, emergency)
   local trunk = pair.trunk
   local dialled = emergency and number or apply(trunk.outward, written(trunk.plan, number, trunk.format))
-  return table.concat({pair.address.uri, dialled, written(trunk.plan, caller, trunk.format), trunk.id, trunk.calls}, '\t')
+  local remove, add = header_rules(route.headers or {}, trunk.headers or {})
+  local shown = written(trunk.plan, caller, trunk.format)
+  return table.concat({pair.address.uri, dialled, shown, trunk.id, remove, add, trunk.calls}, '\t')
 end
 
 local function find_emergency(...)
@@ -258,9 +309,9 @@ end
 
 -- The answer: code, what is `told`, the settings of its trunk and of its route, then an attempt each.
 local function decide(_, arguments)
-  local source, known, draw, now = arguments[1]:match('^(.-)\t(.-)\t(.-)\t(.*)$')
+  local side, source, known, draw, now = arguments[1]:match('^(.-)\t(.-)\t(.-)\t(.-)\t(.*)$')
   local caller = arguments[3]
-  local id = known ~= '' and known or find_trunk_id(source)
+  local id = not is_denied(side, source) and (known ~= '' and known or find_trunk_id(side, source))
   local trunk = id and trunk_by_id(id)
   if not trunk then
     return {'403', told('', '', false, caller, arguments[2]), '', ''}
@@ -281,7 +332,7 @@ local function decide(_, arguments)
     if index > MOST_ATTEMPTS then
       break
     end
-    answer[#answer + 1] = attempt(pair, number, caller, emergency)
+    answer[#answer + 1] = attempt(pair, route, number, caller, emergency)
   end
   if #answer == 4 then
     answer[1] = '503'
@@ -520,8 +571,20 @@ redis.register_function{
 }
 redis.register_function{function_name = 'media', callback = media, flags = {'no-writes'}}
 redis.register_function{function_name = 'decide', callback = decide, flags = {'no-writes'}}
-redis.register_function{
-  function_name = 'trunk',
-  callback = function(_, arguments) return find_trunk_id(arguments[1]) end,
-  flags = {'no-writes'},
-}
+-- The bans in force: address, then reason, since and until.
+local function bans()
+  local answer, cursor = {}, '0'
+  redis.call('SELECT', 0)
+  repeat
+    local found = redis.call('SCAN', cursor, 'MATCH', 'live:ban:*', 'COUNT', 1000)
+    cursor = found[1]
+    for _, key in ipairs(found[2]) do
+      answer[#answer + 1] = key:sub(10)
+      answer[#answer + 1] = redis.call('GET', key)
+    end
+  until cursor == '0'
+  return answer
+end
+
+redis.register_function{function_name = 'bans', callback = bans, flags = {'no-writes'}}
+redis.register_function{function_name = 'standing_of', callback = standing_of, flags = {'no-writes'}}

@@ -12,6 +12,9 @@ from typing import Any
 
 from . import certificates, engine
 
+#: The limits of the module guard, as its procedure takes them.
+GUARD = ("rate", "burst", "trusted_rate", "ban", "failures", "within")
+
 Settings = Mapping[str, Any]
 
 
@@ -44,6 +47,7 @@ def check_certificate(wanted: Settings) -> None:
 def apply_settings(wanted: Settings) -> None:
     for name, value in wanted["limits"].items():
         engine.rpc("pv.shvSet", name, "int" if isinstance(value, int) else "str", value)
+    engine.rpc("guard.limits", *(wanted["guard"][name] for name in GUARD))
     for option, seconds in wanted["media"].items():
         engine.media_console(f"set {option} {seconds}")
         said = engine.media_console(f"list {option}")
