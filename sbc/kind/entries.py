@@ -22,8 +22,6 @@ _BETWEEN = "\t"
 CALL_FIELDS = (
     "socket",
     "host",
-    "interface",
-    "media",
     "most_calls",
     "most_per_second",
     "caller_id",
@@ -34,7 +32,7 @@ CALL_FIELDS = (
     "asserted",
     "me",
 )
-ATTEMPT_FIELDS = ("uri", "number", "caller", "trunk", "remove", "add", *CALL_FIELDS)
+ATTEMPT_FIELDS = ("uri", "number", "caller", "trunk", "forth", "accepts", "remove", "add", *CALL_FIELDS)
 ROUTE_FIELDS = ("failover", "timeout")
 
 #: An emergency call goes to its next target whatever the answer, and soon: 486 of one centre is not the end of it.
@@ -84,26 +82,20 @@ class Calls:
     headers: tuple[HeaderRule, ...] = ()
 
 
-def media_flags(calls: Calls) -> str:
-    """The rtpengine flags for a session description that goes to this trunk."""
-    flags = [
-        "replace-origin replace-session-connection replace-zero-address ICE=remove trust-address",
-        f"address-family=IP{calls.family}",
-        "RTP/AVP SDES-off" if calls.srtp is Srtp.OFF else "RTP/SAVP",
-    ]
-    if calls.srtp is Srtp.OPTIONAL:
-        flags.append("OSRTP-offer")
-    if calls.codecs:
-        flags.append("codec-strip-all")
-        flags += [f"codec-offer-{codec}" for codec in calls.codecs]
-        flags += [f"codec-transcode-{codec}" for codec in calls.codecs if calls.transcode]
-    return " ".join(flags)
+def media_document(calls: Calls) -> Mapping[str, object]:
+    """How media to and from a trunk are relayed; `image/redis/lib/sbc.lua` makes rtpengine's flags of two of them."""
+    return {
+        "interface": calls.interface,
+        "family": calls.family,
+        "srtp": calls.srtp,
+        "codecs": list(calls.codecs),
+        "transcode": calls.transcode,
+    }
 
 
 def calls_field(calls: Calls) -> str:
     """What the routing script reads of a trunk: `CALL_FIELDS`, tab-separated."""
     values = asdict(calls) | {
-        "media": media_flags(calls),
         "asserted": CallerId.ASSERTED if calls.caller_id is CallerId.ASSERTED else "",
     }
     fields = [str(values[name]) for name in CALL_FIELDS]
@@ -138,6 +130,7 @@ def trunk_entries(trunk: Trunk, calls: Calls) -> Iterator[Entry]:
         "inward": asdict(trunk.inward),
         "outward": asdict(trunk.outward),
         "calls": calls_field(calls),
+        "media": media_document(calls),
         **_headers(calls.headers),
     }
     yield Entry("sbc:trunks", trunk.id, _json(document))

@@ -48,6 +48,8 @@ HEALTH = (f"{PROGRAMS}/health",)
 
 #: The trunk from which the platform makes its test calls (see `probe`).
 TEST_CALLER = "probe:caller"
+#: rtpengine's flags for an answer: transport, family and encryption are those of the offer.
+ANSWER_FLAGS = "replace-origin replace-session-connection replace-zero-address ICE=remove trust-address strict-source"
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -122,6 +124,7 @@ def kamailio(engine: Engine) -> str:
         dialog_mode=2,
         test_caller=TEST_CALLER,
         scanners="|".join(map(re.escape, SCANNERS)),
+        answer_flags=ANSWER_FLAGS,
         attempt_fields=entries.ATTEMPT_FIELDS,
         call_fields=entries.CALL_FIELDS,
         route_fields=entries.ROUTE_FIELDS,

@@ -171,7 +171,7 @@ class Box:
 
     def record(self) -> dict[str, Any]:
         """The last call's record, as soon as it is there."""
-        until(lambda: bool(self.records()))
+        until(lambda: self.records() != [])
         return self.records()[-1]
 
     def is_ready(self) -> bool:

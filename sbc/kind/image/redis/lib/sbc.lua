@@ -264,6 +264,111 @@ local function find_pairs(targets, draw)
   return up
 end
 
+-- Media ------------------------------------------------------------------------------------
+
+local ALWAYS = 'replace-origin replace-session-connection replace-zero-address ICE=remove trust-address strict-source'
+-- Digits (RFC 4733) and silence (RFC 3389) go with whatever codec is agreed on.
+local BESIDES = {'telephone-event', 'CN'}
+local KNOWN = {'PCMU', 'PCMA', 'G722', 'opus', 'G729', 'GSM', 'speex', 'iLBC', 'AMR', 'AMR-WB'}
+local STATIC = {PCMU = '0', GSM = '3', PCMA = '8', G722 = '9', G729 = '18'}
+
+-- Encryption is by SDES (RFC 4568) with AES in counter mode, and its keys go by signalling alone.
+local SUITES = 'DTLS=off SDES-no-AEAD_AES_256_GCM SDES-no-AEAD_AES_128_GCM SDES-no-AES_256_CM_HMAC_SHA1_32'
+  .. ' SDES-no-AES_192_CM_HMAC_SHA1_80 SDES-no-AES_192_CM_HMAC_SHA1_32 SDES-no-F8_128_HMAC_SHA1_80'
+  .. ' SDES-no-F8_128_HMAC_SHA1_32 SDES-no-NULL_HMAC_SHA1_80 SDES-no-NULL_HMAC_SHA1_32'
+local ENCRYPTED = 'RTP/SAVP ' .. SUITES
+local OPPORTUNE = 'RTP/AVP OSRTP-offer ' .. SUITES
+local PLAIN = 'RTP/AVP SDES-off'
+local OFFERED = {off = PLAIN, optional = OPPORTUNE, required = ENCRYPTED}
+
+local function has(list, wanted)
+  for _, item in ipairs(list) do
+    if item == wanted then
+      return true
+    end
+  end
+  return false
+end
+
+-- The codecs that pass from one trunk to another, in the order of the receiver; nil when all do.
+local function passing(from, to)
+  if #to.codecs == 0 then
+    return #from.codecs > 0 and from.codecs or nil
+  end
+  local both = {}
+  for _, codec in ipairs(to.codecs) do
+    if #from.codecs == 0 or has(from.codecs, codec) then
+      both[#both + 1] = codec
+    end
+  end
+  return both
+end
+
+-- The codecs of which a sender must offer one; nil when any will do.
+local function needed(from, to)
+  if to.transcode then
+    return #from.codecs > 0 and from.codecs or nil
+  end
+  return passing(from, to)
+end
+
+-- An expression that matches the descriptions of media that may go on, empty for all.
+local function accepts(from, to)
+  local codecs = needed(from, to)
+  if not codecs then
+    return ''
+  end
+  local types = {'none'}
+  for _, codec in ipairs(codecs) do
+    types[#types + 1] = STATIC[codec]
+  end
+  local static = ('m=audio [0-9]+ [^ ]+ ([0-9]+ )*(%s)([ \r\n]|$)'):format(table.concat(types, '|'))
+  return ('%s|a=rtpmap:[0-9]+ (none|%s)/'):format(static, table.concat(codecs, '|'))
+end
+
+-- What is not offered on may still be translated from, unless the sender is not allowed it.
+local function codec_flags(from, to)
+  local codecs, flags = passing(from, to), {}
+  local function put(flag, list)
+    for _, codec in ipairs(list) do
+      flags[#flags + 1] = flag .. codec
+    end
+  end
+  if not codecs and not to.transcode then
+    return ''
+  end
+  put(to.transcode and 'codec-mask-' or 'codec-strip-', {'all'})
+  for _, codec in ipairs(to.transcode and #from.codecs > 0 and KNOWN or {}) do
+    put('codec-strip-', has(from.codecs, codec) and {} or {codec})
+  end
+  put('codec-offer-', codecs or {})
+  put('codec-offer-', BESIDES)
+  put('codec-transcode-', to.transcode and to.codecs or {})
+  return table.concat(flags, ' ')
+end
+
+-- rtpengine's flags for an offer from one trunk to another. `srtp` is how the receiver's media are encrypted now
+-- (ENCRYPTED, OPPORTUNE or PLAIN), or how they may be.
+local function offer(from, to, srtp)
+  local between = 'direction=%s direction=%s address-family=IP%d'
+  return table.concat({between:format(from.interface, to.interface, to.family), ALWAYS, srtp, codec_flags(from, to)}, ' ')
+end
+
+-- How the receiver's media are encrypted, as Kamailio keeps it of a call.
+local AGREED = {['0'] = PLAIN, ['1'] = ENCRYPTED, ['2'] = OPPORTUNE}
+
+-- The flags for an offer between two trunks, disabled or not: from, to, and how the receiver's media are encrypted
+-- ("" when that is not agreed yet).
+local function media(_, arguments)
+  local from, to = known_trunk(arguments[1]), known_trunk(arguments[2])
+  if not from or not to then
+    return false
+  end
+  return offer(from.media, to.media, AGREED[arguments[3]] or OFFERED[to.media.srtp])
+end
+
+-- Attempts ---------------------------------------------------------------------------------
+
 -- What header rules come to, those of the route before those of the trunk: names to remove, each followed by a bar,
 -- and the headers to add as they will stand in the message, under the prefix by which hide lets them pass.
 local function header_rules(...)
@@ -284,13 +389,16 @@ local function header_rules(...)
   return table.concat(names), table.concat(lines)
 end
 
--- An attempt is uri, number, caller, trunk and what is done to headers, then what the trunk says of calls to it.
-local function attempt(pair, route, number, caller, emergency)
+-- An attempt: see ATTEMPT_FIELDS in sbc/kind/entries.py.
+local function attempt(source, pair, route, number, caller, emergency)
   local trunk = pair.trunk
   local dialled = emergency and number or apply(trunk.outward, written(trunk.plan, number, trunk.format))
+  local here, there = source.media, trunk.media
   local remove, add = header_rules(route.headers or {}, trunk.headers or {})
-  local shown = written(trunk.plan, caller, trunk.format)
-  return table.concat({pair.address.uri, dialled, shown, trunk.id, remove, add, trunk.calls}, '\t')
+  return table.concat({
+    pair.address.uri, dialled, written(trunk.plan, caller, trunk.format), trunk.id,
+    offer(here, there, OFFERED[there.srtp]), accepts(here, there), remove, add, trunk.calls,
+  }, '\t')
 end
 
 local function find_emergency(...)
@@ -332,39 +440,12 @@ local function decide(_, arguments)
     if index > MOST_ATTEMPTS then
       break
     end
-    answer[#answer + 1] = attempt(pair, route, number, caller, emergency)
+    answer[#answer + 1] = attempt(trunk, pair, route, number, caller, emergency)
   end
   if #answer == 4 then
     answer[1] = '503'
   end
   return answer
-end
-
--- Fields of a trunk's `calls` (see CALL_FIELDS in sbc/kind/entries.py).
-local INTERFACE, MEDIA = 3, 4
-
-local function field_of(trunk, wanted)
-  local index = 1
-  for field in (trunk.calls .. '\t'):gmatch('(.-)\t') do
-    if index == wanted then
-      return field
-    end
-    index = index + 1
-  end
-end
-
--- How rtpengine relays between two trunks, disabled or not: for what goes to the first, then to the second.
-local function media(_, arguments)
-  local first, second = known_trunk(arguments[1]), known_trunk(arguments[2])
-  if not first or not second then
-    return {}
-  end
-  local between = 'direction=%s direction=%s %s'
-  local here, there = field_of(first, INTERFACE), field_of(second, INTERFACE)
-  return {
-    between:format(here, there, field_of(second, MEDIA)),
-    between:format(there, here, field_of(first, MEDIA)),
-  }
 end
 
 -- Calls that stand, and records of those that ended -----------------------------------------
@@ -459,6 +540,10 @@ local function quality(codec, parts, first)
   return {mos = mos or cjson.null, loss = loss, jitter = jitter, round_trip = round_trip or cjson.null}
 end
 
+local function is_encrypted(srtp)
+  return AGREED[srtp] ~= nil and AGREED[srtp] ~= PLAIN
+end
+
 local function attempts(tried)
   local found = {}
   for trunk, uri, code in tried:gmatch('(%S+) (%S+) (%d+)|') do
@@ -492,8 +577,8 @@ local function record(dialog, callid, parts)
     code = tonumber(last.code),
     cause = last.cause,
     codec = or_null(call.codec),
-    srtp_in = call.srtp_in == '1',
-    srtp_out = call.srtp_out == '1',
+    srtp_in = is_encrypted(call.srtp_in),
+    srtp_out = is_encrypted(call.srtp_out),
     quality = {
       caller = quality(call.codec, parts, #CALL + #END + 1),
       callee = quality(call.codec, parts, #CALL + #END + #QUALITY + 1),
