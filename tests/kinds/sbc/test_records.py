@@ -26,7 +26,7 @@ def recorded(store: Any, dialog: str, facts: str) -> dict[str, Any]:
 
 
 def test_the_end_of_a_call_becomes_a_record(store: Any) -> None:
-    facts = "\t".join([TOLD, ANSWER, END, "1", "5", "80", "", "", ""])
+    facts = "\t".join([TOLD, ANSWER, END, "1", "5", "80000", "", "", ""])
     assert recorded(store, "12:34 secret@10.0.0.2", facts) == {
         "id": "1700000000123-12-34",
         "call_id": "secret@10.0.0.2",
@@ -78,10 +78,11 @@ def test_the_end_of_a_call_removes_what_was_written_of_its_dialog(store: Any) ->
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
 @given(st.integers(0, 100), st.integers(0, 400), st.integers(0, 2000))
 def test_the_score_is_that_of_the_probe(store: Any, loss: int, jitter: int, round_trip: int) -> None:
-    told = json.loads(store.execute_command("FCALL_RO", "quality", 0, "PCMU", loss, jitter, round_trip))
+    microseconds = round_trip * 1000
+    told = json.loads(store.execute_command("FCALL_RO", "quality", 0, "PCMU", loss, jitter, microseconds))
     assert abs(told["mos"] - mos(rating(G711, loss=loss, delay=round_trip / 2 + 2 * jitter))) < 0.006
 
 
 def test_a_codec_without_figures_has_no_score(store: Any) -> None:
-    told = json.loads(store.execute_command("FCALL_RO", "quality", 0, "opus", 1, 2, 3))
+    told = json.loads(store.execute_command("FCALL_RO", "quality", 0, "opus", 1, 2, 3000))
     assert told == {"mos": None, "loss": 1, "jitter": 2, "round_trip": 3}
