@@ -16,7 +16,6 @@ from sbc.api import filters
 from sbc.api.base import OfSbc
 from sbc.models import TestCall
 from services import inquiries
-from services.api.read import ANY_OBJECT
 from services.api.services import PREFER, awaited, preferred_wait
 from services.models import Inquiry
 from tenants.api.serializers import StrictSerializer
@@ -106,10 +105,6 @@ class Calls(Asking):
     def list(self, request: Request, service: str) -> Response:
         return Response(self.answer("calls"))
 
-    @extend_schema(parameters=[PREFER], summary="End a call")
-    def destroy(self, request: Request, service: str, pk: str) -> Response:
-        return self.order("end-call", f"call {pk}", id=pk)
-
 
 @extend_schema(tags=["sbc"])
 class Bans(Asking):
@@ -125,22 +120,6 @@ class Bans(Asking):
     @extend_schema(parameters=[PREFER], summary="Hear a source again")
     def destroy(self, request: Request, service: str, pk: str) -> Response:
         return self.order("lift", f"ban of {pk}", address=pk)
-
-
-@extend_schema(tags=["sbc"])
-class TrunkStates(Asking):
-    """Whether registrations hold and addresses answer."""
-
-    model = Inquiry
-
-    @extend_schema(
-        parameters=[PREFER],
-        responses={200: {"type": "array", "items": ANY_OBJECT}},
-        summary="How each trunk is: registered or not, which addresses answer",
-        operation_id="sbc_trunk_states_list",
-    )
-    def list(self, request: Request, service: str) -> Response:
-        return Response(self.answer("trunks"))
 
 
 # --- test calls -------------------------------------------------------------------------

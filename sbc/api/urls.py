@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import path, register_converter
 
 from sbc.api.documents import EmergencyNumbers, Routes, Sources, Trunks
-from sbc.api.live import Bans, Calls, TestCalls, TrunkStates
+from sbc.api.live import Bans, Calls, TestCalls
 from sbc.api.records import Records, Statistics
 from sbc.api.state import Certificate, TablesState
 from tenants.api import base as _ids  # noqa: F401 - registers the path converter
@@ -34,7 +34,6 @@ SBC = "sbc/<id:service>"
 urlpatterns = [
     path(f"{SBC}/trunks", Trunks.as_view(MADE), name="sbc-trunks"),
     path(f"{SBC}/trunks/<id:pk>", Trunks.as_view(KEPT), name="sbc-trunk"),
-    path(f"{SBC}/trunk-states", TrunkStates.as_view(LIST), name="sbc-trunk-states"),
     path(f"{SBC}/routes", Routes.as_view(MADE), name="sbc-routes"),
     path(f"{SBC}/routes/<id:pk>", Routes.as_view(KEPT), name="sbc-route"),
     path(f"{SBC}/sources", Sources.as_view(MADE), name="sbc-sources"),
@@ -42,7 +41,6 @@ urlpatterns = [
     path(f"{SBC}/emergency", EmergencyNumbers.as_view(ONE | {"put": "update"}), name="sbc-emergency"),
     path(f"{SBC}/tables", TablesState.as_view(ONE), name="sbc-tables"),
     path(f"{SBC}/calls", Calls.as_view(LIST), name="sbc-calls"),
-    path(f"{SBC}/calls/<id:pk>", Calls.as_view({"delete": "destroy"}), name="sbc-call"),
     path(f"{SBC}/bans", Bans.as_view(LIST), name="sbc-bans"),
     path(f"{SBC}/bans/<address:pk>", Bans.as_view({"delete": "destroy"}), name="sbc-ban"),
     path(f"{SBC}/records", Records.as_view(LIST), name="sbc-records"),

@@ -7,9 +7,9 @@ hold a space, so none can turn into another option.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from sbc.kind import probe
 from sbc.kind.assemble import KAMAILIO, PROGRAMS, VNF
@@ -17,16 +17,9 @@ from sbc.kind.probe import PROBE
 from services.fields import Address
 from services.kind import Question, Spec
 
-#: What identifies a standing call, as `calls` prints it.
-CallId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,127}$")]
-
 
 class Nothing(Spec):
     """No arguments."""
-
-
-class OfCall(Spec):
-    id: CallId
 
 
 class OfSource(Spec):
@@ -42,10 +35,6 @@ class HowToCall(Spec):
 
 def _program(name: str) -> Callable[[Any], tuple[str, ...]]:
     return lambda _asked: (f"{PROGRAMS}/{name}",)
-
-
-def _end_call(asked: OfCall) -> tuple[str, ...]:
-    return (f"{PROGRAMS}/end-call", asked.id)
 
 
 def _lift(asked: OfSource) -> tuple[str, ...]:
@@ -66,10 +55,8 @@ QUESTIONS = {
     question.name: question
     for question in (
         _of_kamailio("calls", "Calls that stand", Nothing, _program("calls")),
-        _of_kamailio("end-call", "End a call", OfCall, _end_call, changes=True),
         _of_kamailio("bans", "Sources that are not heard", Nothing, _program("bans")),
         _of_kamailio("lift", "Hear a banned source again", OfSource, _lift, changes=True),
-        _of_kamailio("trunks", "Registration and reachability of the trunks", Nothing, _program("trunks")),
         Question("test-call", "Make a test call", HowToCall, PROBE, PROBE, _test_call, probe.TIMEOUT, changes=True),
     )
 }

@@ -63,12 +63,11 @@ def of_sbc(actor: Actor, sbc: ServiceInstance) -> dict[str, dict[str, str]]:
     records.take(batch(sbc, ANSWERED))
     service = {"service": sbc.pk}
     lists = ("trunks", "routes", "sources", "calls", "bans", "records", "test-calls")
-    whole = ("trunk-states", "emergency", "tables", "statistics", "certificate")
+    whole = ("emergency", "tables", "statistics", "certificate")
     return {f"sbc-{name}": service for name in (*lists, *whole)} | {
         "sbc-trunk": service | {"pk": f"{MARK}-pbx"},
         "sbc-route": service | {"pk": f"{MARK}-out"},
         "sbc-source": service | {"pk": f"{MARK}-rule"},
-        "sbc-call": service | {"pk": "17-18-19"},
         "sbc-ban": service | {"pk": "198.18.7.7"},
         "sbc-record": service | {"pk": str(CallRecord.unscoped.get().pk)},
         "sbc-test-call": service | {"pk": testcalls.make(actor=actor, instance=sbc).pk},

@@ -175,7 +175,6 @@ def test_viewers_look_and_do_not_touch(sbc: ServiceInstance, caller: Sbc) -> Non
         viewer.put("trunks/pbx", PBX),
         viewer.delete("trunks/pbx"),
         viewer.put("emergency", {}),
-        viewer.delete("calls/1-2"),
         viewer.delete("bans/192.0.2.1"),
         viewer.post("test-calls"),
         viewer.put("certificate", {}),
@@ -350,25 +349,21 @@ Answers = dict[str, tuple[int, str]]
 
 def test_what_stands_now_is_asked_of_the_sbc(caller: Sbc, answers: Answers) -> None:
     ban = {"address": "192.0.2.66", "reason": "scanner", "until": 1_800_000_000}
-    state = {"trunk": "carrier", "registered": True}
-    answers |= {"calls": (0, json.dumps([CALL])), "bans": (0, json.dumps([ban])), "trunks": (0, json.dumps([state]))}
+    answers |= {"calls": (0, json.dumps([CALL])), "bans": (0, json.dumps([ban]))}
     assert caller.get("calls").json() == [CALL]
     assert caller.get("bans").json() == [ban]
-    assert caller.get("trunk-states").json() == [state]
 
 
-def test_a_call_is_ended_and_a_ban_lifted(caller: Sbc, answers: Answers) -> None:
-    answers |= {"end-call": (0, ""), "lift": (0, "")}
-    assert caller.delete(f"calls/{CALL['id']}").status_code == 204
+def test_a_ban_is_lifted(caller: Sbc, answers: Answers) -> None:
+    answers |= {"lift": (0, "")}
     assert caller.delete("bans/2001:db8::1").status_code == 204
     asked = list(Inquiry.unscoped.order_by("asked_at").values_list("question", "arguments"))
-    assert asked == [("end-call", {"id": CALL["id"]}), ("lift", {"address": "2001:db8::1"})]
-    assert AuditEvent.unscoped.filter(verb="service.ask").count() == 2
+    assert asked == [("lift", {"address": "2001:db8::1"})]
+    assert AuditEvent.unscoped.filter(verb="service.ask").count() == 1
 
 
 def test_what_the_sbc_does_not_know_is_not_found(caller: Sbc, answers: Answers) -> None:
-    answers |= {"end-call": (1, "no call 1-2"), "lift": (1, "")}
-    assert assert_problem(caller.delete("calls/1-2"), 404)["detail"] == "no call 1-2"
+    answers |= {"lift": (1, "")}
     assert_problem(caller.delete("bans/192.0.2.1"), 404)
     assert_problem(caller.delete("bans/not-an-address"), 400)
 

@@ -35,6 +35,20 @@ def conditions(box: Box) -> dict[str, tuple[str, str]]:
     return {item["type"]: (item["status"], item["message"]) for item in json.loads(done.stdout)}
 
 
+def test_a_call_that_stands_is_shown_and_one_that_ended_is_not(secure: Box) -> None:
+    answering = secure.sipp("carrier", "plain-answer", "-p", "5060", "-mp", "30000", "-m", "1")
+    options = ("-p", "5060", "-m", "1", "-d", "2500", "-s", "+4940222")
+    calling = secure.sipp("pbx", "plain-call", *options, f"{INSIDE}.1:5060")
+    until(lambda: any(shown["answered"] for shown in json.loads(secure.program("calls").stdout)))
+    (standing,) = json.loads(secure.program("calls").stdout)
+    assert standing["id"]
+    assert 0 < standing["answered"] - standing["started"] < 2000
+    assert (standing["caller"], standing["called"]) == ("+4930111", "+4940222")
+    assert (standing["from_trunk"], standing["to_trunk"], standing["codec"]) == ("pbx", "carrier", "PCMA")
+    assert [process.wait(15) for process in (calling, answering)] == [0, 0], secure.said()
+    until(lambda: json.loads(secure.program("calls").stdout) == [])
+
+
 def unwell(box: Box) -> set[str]:
     return {name for name, (status, _) in conditions(box).items() if status != "true"}
 
