@@ -1,0 +1,130 @@
+"""An SBC from its order over REST to a call between two sites and its record, and back to nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.platform import Json, Platform, wait_for
+from tests.routers import A, B
+from worker import lab
+
+pytestmark = pytest.mark.system
+
+SCENARIOS = Path(__file__).parent / "sbc/scenarios"
+#: The PBX is the host behind UNI a, the carrier that behind b; the SBC is at .1 of both.
+PBX, CARRIER = A.address(4, 10), B.address(4, 10)
+SPEC: Json = {
+    "ports": [
+        {"name": "inside", "segment": "lan-a", "addresses": [f"{A.address(4, 1)}/24"]},
+        {"name": "outside", "segment": "lan-b", "addresses": [f"{B.address(4, 1)}/24"]},
+    ],
+    "country": "49",
+}
+
+
+class Standing:
+    """An ordered SBC between a PBX and a carrier."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        order = platform.done(platform.add("border", SPEC, kind="sbc"), seconds=90)
+        self.service: str = order["items"][0]["service"]["id"]
+        self.at = f"sbc/{self.service}"
+
+    def get(self, path: str, **query: str) -> Json:
+        return self.platform.get(f"{self.at}/{path}", **query)
+
+    def post(self, path: str, document: Json) -> Json:
+        return self.platform.post(f"{self.at}/{path}", document)
+
+    def in_force(self) -> bool:
+        return bool(self.get("tables")["in_force"])
+
+    def configure(self) -> None:
+        for trunk, side, host in (("pbx", "inside", PBX), ("carrier", "outside", CARRIER)):
+            self.post("trunks", {"name": trunk, "side": side, "addresses": [{"host": host}]})
+        self.post("routes", {"name": "out", "from_trunk": "pbx", "targets": [{"trunk": "carrier"}]})
+
+    def delete(self) -> None:
+        self.platform.done({"action": "delete", "service": self.service})
+
+
+@pytest.fixture(scope="module")
+def standing(platform: Platform) -> Iterator[Standing]:
+    before = platform.traces()
+    standing = Standing(platform)
+    yield standing
+    standing.delete()
+    assert platform.traces() == before
+
+
+def sipp(platform: Platform, site: str, scenario: str, *options: str) -> subprocess.Popen[bytes]:
+    """A sipp at the host of a site."""
+    host = {"a": PBX, "b": CARRIER}[site]
+    command = ["sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-nostdin", "-i", host, "-mi", host, "-p", "5060"]
+    inside = lab.inside(platform.site(site), *command, "-m", "1", *options)
+    return subprocess.Popen(inside, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def called(platform: Platform, held: str = "300") -> Iterator[None]:
+    """A call from the PBX to the carrier; goes on when it is established, and ends when both have hung up."""
+    answering = sipp(platform, "b", "answer", "-mp", "30000")
+    time.sleep(0.5)
+    calling = sipp(platform, "a", "call", "-mp", "31000", "-s", "040222", "-d", held, f"{A.address(4, 1)}:5060")
+    try:
+        yield
+        assert [calling.wait(30), answering.wait(30)] == [0, 0]
+    finally:
+        for process in (calling, answering):
+            process.kill()
+            process.wait()
+
+
+def test_an_ordered_sbc_was_accepted_by_a_call(standing: Standing) -> None:
+    (certificate,) = wait_for(lambda: standing.get("test-calls")["results"], "the birth certificate")
+    assert (certificate["occasion"], certificate["passed"]) == ("acceptance", True)
+    assert "MOS" in certificate["message"]
+
+
+def test_what_is_configured_is_in_force_within_a_second(standing: Standing) -> None:
+    standing.configure()
+    began = time.monotonic()
+    wait_for(standing.in_force, "the tables being in force", 5)
+    assert time.monotonic() - began < 1
+
+
+def test_a_call_is_seen_while_it_stands_and_recorded_when_it_ends(standing: Standing) -> None:
+    def established() -> list[Json]:
+        calls: Any = standing.get("calls")
+        return [call for call in calls if call["answered"]]
+
+    for _ in called(standing.platform, held="4000"):
+        (call,) = wait_for(established, "the call standing", 10)
+        assert (call["from_trunk"], call["to_trunk"], call["called"]) == ("pbx", "carrier", "+4940222")
+    (record,) = wait_for(lambda: standing.get("records")["results"], "the record", 20)
+    assert (record["from_trunk"], record["to_trunk"], record["route"]) == ("pbx", "carrier", "out")
+    assert (record["cause"], record["code"], record["called"]) == ("caller-hung-up", 200, "+4940222")
+    assert 3500 < record["duration_ms"] < 6000
+
+
+def test_a_test_call_can_be_made_at_any_time(standing: Standing) -> None:
+    made = standing.platform.post(f"{standing.at}/test-calls", {"transport": "tcp"}, Prefer="wait=20")
+    assert made["passed"], made
+
+
+def test_a_changed_limit_restarts_nothing(standing: Standing) -> None:
+    started = [container_start(name) for name in standing.platform.containers(instance=standing.service)]
+    spec = {"most_calls": 50}
+    whole = standing.platform.get(f"services/{standing.service}")["spec"] | spec
+    standing.platform.done({"action": "modify", "service": standing.service, "spec": whole})
+    assert started == [container_start(name) for name in standing.platform.containers(instance=standing.service)]
+
+
+def container_start(name: str) -> str:
+    return subprocess.check_output(["docker", "inspect", "-f", "{{.State.StartedAt}}", name], text=True)
