@@ -34,6 +34,7 @@ class Trunks(Section[TrunkSpec, Trunk]):
         return spec.name
 
     def problems(self, instance: ServiceInstance, spec: TrunkSpec, here: World, row: Trunk | None) -> Iterator[Problem]:
+        yield from _not_done_yet(spec)
         yield from _on_its_side(spec, here)
         yield from _known_by_others(instance, spec, row)
 
@@ -61,6 +62,18 @@ class Trunks(Section[TrunkSpec, Trunk]):
     def entries(self, instance: ServiceInstance, place: Place, here: World) -> tuple[Entry, ...]:
         row = Trunk.unscoped.filter(instance=instance, name=place[0]).first()
         return compile.of_trunk(read(TrunkSpec, row.document), here) if row else ()
+
+
+def _not_done_yet(spec: TrunkSpec) -> Iterator[Problem]:
+    """What a document may say and the engine does not do yet. Refused, for it would be kept and have no effect."""
+    for position, address in enumerate(spec.addresses):
+        if not is_address(address.host):
+            yield Problem(f"addresses[{position}].host", "names are not looked up yet; give the IP address")
+    if spec.authentication.method == "register":
+        yield Problem("authentication.method", "registering upstream is not done yet; use address or digest")
+    for field in ("health_check", "session_timer", "trusted", "nat"):
+        if getattr(spec, field):
+            yield Problem(field, "is not done yet; leave it out")
 
 
 def _on_its_side(spec: TrunkSpec, here: World) -> Iterator[Problem]:

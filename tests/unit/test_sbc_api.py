@@ -25,7 +25,7 @@ CARRIER: dict[str, Any] = {
     "name": "carrier",
     "side": "outside",
     "addresses": [{"host": "10.255.0.4"}],
-    "authentication": {"method": "register", "user": "trunk-1", "password": "correct horse battery"},
+    "authentication": {"user": "trunk-1", "password": "correct horse battery"},
 }
 OUT: dict[str, Any] = {"name": "out", "from_trunk": "pbx", "prefix": "+", "targets": [{"trunk": "carrier"}]}
 NOBODY: dict[str, Any] = {"name": "nobody", "cidr": "0.0.0.0/0", "action": "deny"}
@@ -99,6 +99,16 @@ def test_a_document_is_made_read_changed_and_removed(
         ("trunks", PBX | {"surprise": 1}, "surprise"),
         ("trunks", PBX | {"side": "nowhere"}, "side"),
         ("trunks", PBX | {"addresses": [{"host": "x" * 300}]}, "addresses[0].host"),
+        ("trunks", PBX | {"addresses": [{"host": "pbx.example"}], "sources": ["10.1.0.20/32"]}, "addresses[0].host"),
+        (
+            "trunks",
+            PBX | {"authentication": CARRIER["authentication"] | {"method": "register"}},
+            "authentication.method",
+        ),
+        ("trunks", PBX | {"health_check": {}}, "health_check"),
+        ("trunks", PBX | {"session_timer": {}}, "session_timer"),
+        ("trunks", PBX | {"trusted": True}, "trusted"),
+        ("trunks", PBX | {"nat": True}, "nat"),
         ("trunks", PBX | {"most_calls": "7"}, "most_calls"),
         ("routes", OUT | {"targets": []}, "targets"),
         ("routes", OUT, "targets[0].trunk"),

@@ -30,7 +30,7 @@ CARRIER: dict[str, Any] = {
     "name": "carrier",
     "side": "outside",
     "addresses": [{"host": "10.255.0.4"}],
-    "authentication": {"method": "register", "user": "trunk-1", "password": "correct horse battery"},
+    "authentication": {"user": "trunk-1", "password": "correct horse battery"},
 }
 OUT: dict[str, Any] = {"name": "out", "from_trunk": "pbx", "prefix": "+", "targets": [{"trunk": "carrier"}]}
 
