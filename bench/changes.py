@@ -15,7 +15,7 @@ import docker
 
 from bench.floor import Floor, Template
 from bench.measure import Comparison, compare
-from bench.orders import READY, containers, remove
+from bench.orders import NOTICE, containers, remove
 from tests.platform import Json, Platform
 from tests.routers import lone_router
 
@@ -30,7 +30,7 @@ def measure(platform: Platform, *, rounds: int) -> list[Comparison]:
     configurations = tuple(_configure(platform, instance, spec) for spec in specs)
     client = docker.APIClient()
     directory = platform.place.var / "reload"
-    template = Template.of(client, containers(platform, instance), READY, directory / "pattern")
+    template = Template.of(client, containers(platform, instance), NOTICE, directory / "pattern")
     with Floor(client, template, f"{platform.pop}-reload", directory) as floor:
         floor.make(0)
         comparison = compare(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import docker
@@ -36,26 +36,27 @@ class Port:
 class Template:
     """What a service consists of at the PoP, as Docker and the kernel tell it.
 
-    `holder` and `containers` are bodies of Docker's create call.
+    `holder` and `containers` are bodies of Docker's create call, `notice` is the file that the
+    first container writes when it is ready.
     """
 
     holder: Mapping[str, Any]
     containers: tuple[Mapping[str, Any], ...]
     ports: tuple[Port, ...]
-    ready: tuple[str, ...]
+    notice: PurePosixPath
 
     @classmethod
-    def of(cls, client: docker.APIClient, names: Iterable[str], ready: tuple[str, ...], keep: Path) -> Template:
+    def of(cls, client: docker.APIClient, names: Iterable[str], notice: PurePosixPath, keep: Path) -> Template:
         """The template of a running service: its holder's name and those of its containers, in this order.
 
-        `ready` is the command that ends with 0 in its first container; its files are copied to `keep`.
+        Its files are copied to `keep`.
         """
         holder, *members = (client.inspect_container(name) for name in names)
         return cls(
             holder=_body(holder),
             containers=tuple(_kept(_body(member), keep / str(index)) for index, member in enumerate(members)),
             ports=_ports(holder["State"]["Pid"]),
-            ready=ready,
+            notice=notice,
         )
 
 
@@ -130,8 +131,9 @@ class Floor:
         holder = self._create(f"{self._name}-{number}", self._template.holder)
         self._client.start(holder)
         self._wire(self._client.inspect_container(holder)["State"]["Pid"])
-        started = [self._start_member(number, i, holder) for i in range(len(self._template.containers))]
-        self._await_ready(started[0])
+        for index in range(len(self._template.containers)):
+            self._start_member(number, index, holder)
+        self._await_notice(number)
 
     def remove(self, number: int) -> None:
         for index in range(len(self._template.containers)):
@@ -156,12 +158,13 @@ class Floor:
         created: str = self._client.create_container_from_config(dict(body), name)["Id"]  # type: ignore[no-untyped-call]
         return created
 
-    def _start_member(self, number: int, index: int, holder: str) -> str:
+    def _start_member(self, number: int, index: int, holder: str) -> None:
         body = _kept(dict(self._template.containers[index]), self._directory / str(number) / str(index))
         body["HostConfig"]["NetworkMode"] = f"container:{holder}"
-        created = self._create(self.container(number, index), body)
-        self._client.start(created)
-        return created
+        if index == 0:
+            # The pattern was ready, its copy is not.
+            self._notice(number).unlink(missing_ok=True)
+        self._client.start(self._create(self.container(number, index), body))
 
     def _wire(self, pid: int) -> None:
         outside = inside = ""
@@ -175,15 +178,20 @@ class Floor:
         _ip_batch(["ip", "-netns", self._name], outside)
         _ip_batch(["nsenter", f"--net=/proc/{pid}/ns/net", "ip"], inside)
 
-    def _await_ready(self, container: str) -> None:
+    def _await_notice(self, number: int) -> None:
+        notice = self._notice(number)
         deadline = time.monotonic() + READY_PATIENCE
-        while True:
-            status, output = self.run(container, *self._template.ready)
-            if status == 0:
-                return
+        while not notice.exists():
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{container} is not ready after {READY_PATIENCE:.0f} s: {output}")
+                raise RuntimeError(f"{self.container(number)} is not ready after {READY_PATIENCE:.0f} s")
             time.sleep(READY_POLL)
+
+    def _notice(self, number: int) -> Path:
+        """Where on this machine the copy's notice appears."""
+        binds = self._template.containers[0]["HostConfig"]["Binds"]
+        folders = [bind.split(":")[1] for bind in binds]
+        index = folders.index(str(self._template.notice.parent))
+        return self._directory / str(number) / "0" / str(index) / self._template.notice.name
 
 
 def _address_line(address: str, port: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
+from pathlib import PurePosixPath
 
 import docker
 
@@ -19,8 +20,8 @@ from tests.platform import Json, Platform
 from tests.routers import lone_router
 
 MANY = 20
-#: What ends with 0 in a router that has read its configuration.
-READY = ("/usr/lib/naas/ready",)
+#: What a router writes when it has read its configuration (decision 61).
+NOTICE = PurePosixPath("/run/notices/ready.frr")
 IMAGE = "naas/router:1"
 
 
@@ -53,7 +54,7 @@ def floor(platform: Platform) -> Iterator[Floor]:
     directory = platform.place.var / "floor"
     ordered = platform.done(platform.add("pattern", lone_router()))
     names = containers(platform, ordered["items"][0]["service"]["id"])
-    template = Template.of(client, names, READY, directory / "pattern")
+    template = Template.of(client, names, NOTICE, directory / "pattern")
     remove(platform, ordered)
     with Floor(client, template, f"{platform.pop}-floor", directory) as made:
         yield made
