@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,6 +18,7 @@ from sbc.models import TestCall
 from services import inquiries
 from services.api.services import PREFER, awaited, preferred_wait
 from services.models import Inquiry
+from tenants.api.pagination import Pages
 from tenants.api.serializers import StrictSerializer
 from worker.errors import TemporaryError
 
@@ -64,7 +65,7 @@ class BanJson(serializers.Serializer[Any]):
 class Asking(OfSbc):
     """Asks the SBC and waits for its answer, up to the seconds of `Prefer: wait`."""
 
-    pagination_class = None
+    pagination_class: Any = None
 
     def ask(self, question: str, **arguments: Any) -> Inquiry:
         """The answered inquiry. Raises `TemporaryError` when no answer comes in time."""
@@ -77,9 +78,9 @@ class Asking(OfSbc):
             raise TemporaryError(f"the SBC did not answer: {inquiry.error}", delay=5)
         return inquiry
 
-    def answer(self, question: str) -> Any:
+    def answer(self, question: str, **arguments: Any) -> Any:
         """What the SBC says, as JSON. Raises `TemporaryError`."""
-        inquiry = self.ask(question)
+        inquiry = self.ask(question, **arguments)
         try:
             return json.loads(inquiry.output)
         except ValueError:
@@ -94,16 +95,40 @@ class Asking(OfSbc):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
+class PageOfCalls(Pages):
+    """A page that the SBC has cut already."""
+
+    def arguments(self, request: Request) -> dict[str, Any]:
+        self.request, self.limit, self.offset = request, self.get_limit(request), self.get_offset(request)
+        return {"first": self.offset, "most": self.limit}
+
+    def response(self, answer: Any) -> Response:
+        self.count = answer["count"]
+        return self.get_paginated_response(answer["calls"])
+
+
 @extend_schema(tags=["sbc"])
 class Calls(Asking):
     """Calls that stand now."""
 
     model = Inquiry
     serializer_class = CallJson
+    pagination_class = PageOfCalls
+    other_parameters = frozenset({"trunk"})
 
-    @extend_schema(parameters=[PREFER], responses=CallJson(many=True), summary="Calls that stand")
+    @extend_schema(
+        parameters=[PREFER, OpenApiParameter("trunk", str, description="Only calls from or to this trunk")],
+        responses=CallJson(many=True),
+        summary="Calls that stand",
+    )
     def list(self, request: Request, service: str) -> Response:
-        return Response(self.answer("calls"))
+        """The oldest first. Moments are exact; a call shows here within a second of its change."""
+        self.filter_queryset(self.get_queryset())  # refuses parameters that it does not know
+        page = PageOfCalls()
+        arguments = page.arguments(request)
+        if trunk := request.query_params.get("trunk"):
+            arguments |= {"trunk": trunk}
+        return page.response(self.answer("calls", **arguments))
 
 
 @extend_schema(tags=["sbc"])

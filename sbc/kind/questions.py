@@ -7,12 +7,13 @@ hold a space, so none can turn into another option.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from sbc.kind import probe
 from sbc.kind.assemble import KAMAILIO, PROGRAMS, VNF
+from sbc.kind.fields import Name
 from sbc.kind.probe import PROBE
 from services.fields import Address
 from services.kind import Question, Spec
@@ -20,6 +21,14 @@ from services.kind import Question, Spec
 
 class Nothing(Spec):
     """No arguments."""
+
+
+class OfCalls(Spec):
+    """A page of the calls that stand, the oldest first; `trunk` leaves those from or to it."""
+
+    first: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    most: Annotated[int, Field(ge=1, le=200)] = 200
+    trunk: Name | None = None
 
 
 class OfSource(Spec):
@@ -35,6 +44,11 @@ class HowToCall(Spec):
 
 def _program(name: str) -> Callable[[Any], tuple[str, ...]]:
     return lambda _asked: (f"{PROGRAMS}/{name}",)
+
+
+def _calls(asked: OfCalls) -> tuple[str, ...]:
+    of_trunk = ("--trunk", asked.trunk) if asked.trunk else ()
+    return (f"{PROGRAMS}/calls", "--first", str(asked.first), "--most", str(asked.most), *of_trunk)
 
 
 def _lift(asked: OfSource) -> tuple[str, ...]:
@@ -54,7 +68,7 @@ def _of_kamailio(name: str, title: str, arguments: type[BaseModel], command: Any
 QUESTIONS = {
     question.name: question
     for question in (
-        _of_kamailio("calls", "Calls that stand", Nothing, _program("calls")),
+        _of_kamailio("calls", "Calls that stand", OfCalls, _calls),
         _of_kamailio("bans", "Sources that are not heard", Nothing, _program("bans")),
         _of_kamailio("lift", "Hear a banned source again", OfSource, _lift, changes=True),
         Question("test-call", "Make a test call", HowToCall, PROBE, PROBE, _test_call, probe.TIMEOUT, changes=True),

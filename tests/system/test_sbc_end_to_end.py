@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -101,8 +100,7 @@ def test_what_is_configured_is_in_force_within_a_second(standing: Standing) -> N
 
 def test_a_call_is_seen_while_it_stands_and_recorded_when_it_ends(standing: Standing) -> None:
     def established() -> list[Json]:
-        calls: Any = standing.get("calls")
-        return [call for call in calls if call["answered"]]
+        return [call for call in standing.get("calls")["results"] if call["answered"]]
 
     for _ in called(standing.platform, held="4000"):
         (call,) = wait_for(established, "the call standing", 10)

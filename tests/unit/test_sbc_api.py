@@ -359,8 +359,13 @@ Answers = dict[str, tuple[int, str]]
 
 def test_what_stands_now_is_asked_of_the_sbc(caller: Sbc, answers: Answers) -> None:
     ban = {"address": "192.0.2.66", "reason": "scanner", "until": 1_800_000_000}
-    answers |= {"calls": (0, json.dumps([CALL])), "bans": (0, json.dumps([ban]))}
-    assert caller.get("calls").json() == [CALL]
+    answers |= {"calls": (0, json.dumps({"count": 3, "calls": [CALL]})), "bans": (0, json.dumps([ban]))}
+    shown = caller.get("calls", limit="1", trunk="pbx").json()
+    assert (shown["count"], shown["results"], shown["previous"]) == (3, [CALL], None)
+    assert "offset=1" in shown["next"]
+    assert Inquiry.unscoped.get().arguments == {"first": 0, "most": 1, "trunk": "pbx"}
+    assert_problem(caller.get("calls", trunck="pbx"), 400, "invalid", "trunck")
+    assert_problem(caller.get("calls", trunk="--no"), 400, "invalid", "arguments.trunk")
     assert caller.get("bans").json() == [ban]
 
 

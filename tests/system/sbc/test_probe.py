@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import active_children
+from typing import Any
 
 import pytest
 
@@ -162,8 +165,17 @@ def test_a_good_call_from_neither_to_tls_and_srtp(telephone: Telephone) -> None:
     assert said["passed"], said["message"]
 
 
+def heard(box: Box, end: str) -> Any:
+    """What an end of the one call that stands has reported so far."""
+    return next((call["quality"] or {} for call in json.loads(box.program("calls").stdout)["calls"]), {}).get(end)
+
+
 def test_the_sbc_finds_the_same_as_the_ends_whose_reports_it_hears(telephone: Telephone) -> None:
-    said = telephone.call(dataclasses.replace(WANTED, tone=6.0))
+    with ThreadPoolExecutor(1) as calling:
+        made = calling.submit(telephone.call, dataclasses.replace(WANTED, tone=6.0))
+        until(lambda: all(heard(telephone.box, end) for end in ("caller", "callee")), 12)
+        assert {heard(telephone.box, end)["mos"] for end in ("caller", "callee")} == {4.41}
+        said = made.result()
     until(lambda: telephone.box.record()["called"] == WANTED.number)
     for end in ("caller", "callee"):
         ours, theirs = said["quality"][end], telephone.box.record()["quality"][end]

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import ssl
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -39,14 +40,35 @@ def test_a_call_that_stands_is_shown_and_one_that_ended_is_not(secure: Box) -> N
     answering = secure.sipp("carrier", "plain-answer", "-p", "5060", "-mp", "30000", "-m", "1")
     options = ("-p", "5060", "-m", "1", "-d", "2500", "-s", "+4940222")
     calling = secure.sipp("pbx", "plain-call", *options, f"{INSIDE}.1:5060")
-    until(lambda: any(shown["answered"] for shown in json.loads(secure.program("calls").stdout)))
-    (standing,) = json.loads(secure.program("calls").stdout)
+    until(lambda: any(shown["answered"] for shown in standing_calls(secure)["calls"]))
+    (standing,) = standing_calls(secure)["calls"]
     assert standing["id"]
     assert 0 < standing["answered"] - standing["started"] < 2000
     assert (standing["caller"], standing["called"]) == ("+4930111", "+4940222")
     assert (standing["from_trunk"], standing["to_trunk"], standing["codec"]) == ("pbx", "carrier", "PCMA")
     assert [process.wait(15) for process in (calling, answering)] == [0, 0], secure.said()
-    until(lambda: json.loads(secure.program("calls").stdout) == [])
+    until(lambda: standing_calls(secure) == {"count": 0, "calls": []})
+
+
+def test_five_hundred_calls_are_shown_in_pages(secure: Box) -> None:
+    count = ("-m", "500")
+    answering = secure.sipp("carrier", "plain-answer", "-p", "5060", "-mp", "30000", *count)
+    options = ("-p", "5060", "-r", "100", "-l", "500", "-d", "7000", "-s", "+4940222", *count)
+    calling = secure.sipp("pbx", "plain-call", *options, f"{INSIDE}.1:5060")
+    until(lambda: standing_calls(secure)["count"] == 500, 12)
+    whole = [call for first in (0, 200, 400) for call in standing_calls(secure, "--first", str(first))["calls"]]
+    assert len({call["id"] for call in whole}) == 500
+    assert whole == sorted(whole, key=lambda call: (call["started"], call["id"]))
+    assert standing_calls(secure, "--trunk", "carrier", "--most", "1")["count"] == 500
+    assert standing_calls(secure, "--trunk", "other") == {"count": 0, "calls": []}
+    assert [process.wait(20) for process in (calling, answering)] == [0, 0], secure.said()
+
+
+def standing_calls(box: Box, *page: str) -> dict[str, Any]:
+    done = box.program("calls", *page)
+    assert done.returncode == 0, done.stderr
+    shown: dict[str, Any] = json.loads(done.stdout)
+    return shown
 
 
 def unwell(box: Box) -> set[str]:

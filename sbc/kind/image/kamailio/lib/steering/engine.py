@@ -21,6 +21,9 @@ SETTINGS = f"{FILES}/settings.json"
 PATIENCE = 2.0
 #: Kamailio answers in one datagram, which is at most this long.
 LONGEST_ANSWER = 1 << 20
+#: Commands that are sent before the first answer is read.
+AT_ONCE = 500
+LONGEST_DATAGRAM = 1 << 16
 MEDIA = ("127.0.0.1", 2223)
 MEDIA_CONSOLE = ("127.0.0.1", 2224)
 
@@ -87,10 +90,17 @@ class Store:
 
     def ask(self, *words: str) -> Any:
         """The answer to one command: text, number, None or a list of them. Raises `Refused`, or OSError."""
-        parts = [word.encode() for word in words]
-        request = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
-        self._line.sendall(request)
+        self._line.sendall(_request(words))
         return self._answer()
+
+    def ask_all(self, questions: list[tuple[str, ...]]) -> list[Any]:
+        """The answers to many commands, in their order and without waiting between them."""
+        answers = []
+        for start in range(0, len(questions), AT_ONCE):
+            some = questions[start : start + AT_ONCE]
+            self._line.sendall(b"".join(map(_request, some)))
+            answers += [self._answer() for _ in some]
+        return answers
 
     def _answer(self) -> Any:
         """One answer in the protocol's second version (RESP2)."""
@@ -117,17 +127,55 @@ class Store:
         return text[:-2].decode(errors="replace")
 
 
+def _request(words: tuple[str, ...]) -> bytes:
+    parts = [word.encode() for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
 # --- rtpengine ------------------------------------------------------------------------
 
 
 def media_answers() -> None:
     """Ask rtpengine whether it is there. Raises OSError when it is not."""
+    if media("ping").get("result") != "pong":
+        raise ConnectionResetError("rtpengine did not answer pong")
+
+
+def media(command: str, **fields: str) -> dict[str, Any]:
+    """What rtpengine answers to a command of its control protocol. Raises OSError when it does not."""
+    # Under a cookie of its own: one that was used before is answered as it was then.
+    cookie = os.urandom(8).hex().encode()
+    words = sorted({"command": command, **fields}.items())
+    question = b"".join(map(_bencoded, (word for pair in words for word in pair)))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
         line.settimeout(PATIENCE)
         line.connect(MEDIA)
-        line.send(b"1 d7:command4:pinge")
-        if b"pong" not in line.recv(1024):
-            raise ConnectionResetError("rtpengine did not answer pong")
+        line.send(cookie + b" d" + question + b"e")
+        said = line.recv(LONGEST_DATAGRAM)
+    answer: dict[str, Any] = _bdecoded(said, len(cookie) + 1)[0]
+    return answer
+
+
+def _bencoded(text: str) -> bytes:
+    value = text.encode()
+    return b"%d:%s" % (len(value), value)
+
+
+def _bdecoded(said: bytes, at: int) -> tuple[Any, int]:
+    """The value that begins at a place of a bencoded text, and the place after it."""
+    match said[at : at + 1]:
+        case b"i":
+            end = said.index(b"e", at)
+            return int(said[at + 1 : end]), end + 1
+        case b"l" | b"d" as kind:
+            items, at = [], at + 1
+            while said[at : at + 1] != b"e":
+                item, at = _bdecoded(said, at)
+                items.append(item)
+            return (items if kind == b"l" else dict(zip(items[::2], items[1::2], strict=True))), at + 1
+    colon = said.index(b":", at)
+    end = colon + 1 + int(said[at:colon])
+    return said[colon + 1 : end].decode(errors="replace"), end
 
 
 def media_console(command: str) -> str:
