@@ -44,6 +44,9 @@ AGAIN_REFUSED = timedelta(seconds=300)
 #: Revisions back to which a difference can be sent.
 KEPT_REVISIONS = 500
 KEPT_FOR = timedelta(days=1)
+#: Commands of a difference. A VNF carries it out at once and answers nobody meanwhile, while everything anew is built
+#: beside what is in force, and then takes its place.
+MOST_COMMANDS = 5_000
 
 
 # --- a change ---------------------------------------------------------------------------
@@ -57,14 +60,15 @@ def locked(instance: ServiceInstance) -> Tables:
 
 
 def advance(tables: Tables, here: World, commands: Iterable[Command]) -> None:
-    """Make the next revision the one wanted: these commands lead to it, or all tables when the world has changed.
+    """Make the next revision the one wanted: these commands lead to it, or all tables when the world has changed or
+    the commands are too many.
 
     Nothing is done where there is nothing to change. Sent on commit.
     """
     changed, seen = tuple(commands), mark(here)
     if not changed and tables.world == seen:
         return
-    whole = tables.world != seen
+    whole = tables.world != seen or len(changed) > MOST_COMMANDS
     tables.wanted, tables.world, tables.changed_at = tables.wanted + 1, seen, timezone.now()
     tables.save(update_fields=["wanted", "world", "changed_at"])
     if whole:
@@ -104,14 +108,15 @@ def deliver(*, instance_id: str) -> None:
 
 
 def _logged(tables: Tables, wanted: int) -> tuple[Command, ...] | None:
-    """The commands from the revision found to the one wanted; None where the log does not reach back."""
+    """The commands from the revision found to the one wanted; None where the log does not reach back, or too many."""
     if not tables.found or tables.found >= wanted:
         return None
     rows = TableLog.unscoped.filter(tables=tables, revision__gt=tables.found, revision__lte=wanted)
     logged = list(rows.order_by("revision").values_list("commands", flat=True))
     if len(logged) < wanted - tables.found:
         return None
-    return tuple(tuple(command) for text in logged for command in json.loads(vault().decrypt(text)))
+    commands = tuple(tuple(command) for text in logged for command in json.loads(vault().decrypt(text)))
+    return commands if len(commands) <= MOST_COMMANDS else None
 
 
 def _send(tables: Tables, base: int | None, revision: int, commands: tuple[Command, ...]) -> None:

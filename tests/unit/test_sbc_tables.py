@@ -230,6 +230,23 @@ def test_where_the_log_does_not_reach_back_everything_is_sent(
     assert (change.base, change.revision) == (None, 3)
 
 
+def test_a_difference_of_too_many_commands_gives_way_to_everything(
+    site: Site, sbc: ServiceInstance, add: Any, commit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(PBX)
+    settle(site, commit)
+    monkeypatch.setattr(tables, "MOST_COMMANDS", 1)
+    add(OUT)
+    (lost,) = site.messages()
+    assert (lost.base, len(lost.commands)) == (1, 1)
+    add(OUT | {"name": "second"})
+    settle(site, commit)
+    assert complete(site, sbc)
+    assert site.received[-1].base is None, "two changes behind"
+    add(PBX | {"name": "other", "sources": ["10.11.7.0/24"]})
+    assert [change.base for change in site.messages()] == [None], "one change of several commands"
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_whatever_is_lost_late_or_doubled_the_tables_become_what_is_configured(
     site: Site, sbc: ServiceInstance, actor: Actor, add: Any, commit: Any, seed: int
