@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from django.db import transaction
 from django.db.models import Model
+from django.test import override_settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from naas.celery import app
@@ -26,13 +29,45 @@ from worker.seal import Identity
 
 
 @pytest.fixture(autouse=True)
-def _own_keys_and_broker(settings: Any, tmp_path: Path) -> Iterator[None]:
+def _own_keys_and_broker(tmp_path: Path) -> Iterator[None]:
     """Keys of this test alone, and kombu's broker in memory."""
-    settings.NAAS_CORE_IDENTITY_FILE = tmp_path / "core.json"
-    core_identity.cache_clear()
+    with own_keys_and_broker(tmp_path):
+        yield
+
+
+@contextmanager
+def own_keys_and_broker(folder: Path) -> Iterator[None]:
     app.conf.broker_url = "memory://"
-    yield
     core_identity.cache_clear()
+    with override_settings(NAAS_CORE_IDENTITY_FILE=folder / "core.json"):
+        yield
+    core_identity.cache_clear()
+
+
+#: Runs what makes rows, and returns what it returned.
+Share = Callable[[Callable[[], Any]], Any]
+
+
+@pytest.fixture(scope="module")
+def share(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Share]:
+    """For rows that all tests of a module find, and of which each takes back its own changes alone.
+
+    For a module with many tests of one world: rows are dear, and a savepoint is cheap.
+    """
+    around = transaction.atomic()
+
+    def share(make: Callable[[], Any]) -> Any:
+        with django_db_blocker.unblock(), own_keys_and_broker(tmp_path_factory.mktemp("keys")):
+            return make()
+
+    with django_db_blocker.unblock():
+        around.__enter__()
+    yield share
+    with django_db_blocker.unblock():
+        transaction.set_rollback(True)
+        around.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +84,10 @@ def _publish() -> None:
 
 @pytest.fixture
 def pop(db: None) -> Pop:
+    return open_pop()
+
+
+def open_pop() -> Pop:
     if not Offering.objects.exists():  # a test with real transactions emptied the tables
         _publish()
     return Pop.objects.create(
@@ -63,6 +102,10 @@ def pop(db: None) -> Pop:
 
 @pytest.fixture
 def tenant(db: None) -> Tenant:
+    return open_tenant()
+
+
+def open_tenant() -> Tenant:
     return Tenant.objects.create(name="Acme", slug="acme")
 
 
@@ -73,12 +116,20 @@ def actor(tenant: Tenant) -> Actor:
 
 @pytest.fixture
 def uni(tenant: Tenant, pop: Pop) -> Uni:
+    return make_uni(tenant, pop)
+
+
+def make_uni(tenant: Tenant, pop: Pop) -> Uni:
     uni: Uni = Uni.unscoped.create(tenant=tenant, pop=pop, name="site-a", interface="uni-site-a")
     return uni
 
 
 @pytest.fixture
 def lan(actor: Actor, uni: Uni) -> Segment:
+    return make_lan(actor, uni)
+
+
+def make_lan(actor: Actor, uni: Uni) -> Segment:
     return segments.create(
         actor=actor, request=SegmentRequest(name="lan", kind="access", uni=uni.pk, prefixes=("10.1.0.0/24",))
     )
@@ -86,6 +137,10 @@ def lan(actor: Actor, uni: Uni) -> Segment:
 
 @pytest.fixture
 def core(actor: Actor, pop: Pop) -> Segment:
+    return make_core(actor, pop)
+
+
+def make_core(actor: Actor, pop: Pop) -> Segment:
     return segments.create(
         actor=actor,
         request=SegmentRequest(name="core", kind="transport", pop=pop.slug, prefixes=("10.255.0.0/29",)),
@@ -116,7 +171,12 @@ def found(instance: ServiceInstance, phase: Phase, reason: str = "", *conditions
 @pytest.fixture
 def standing(actor: Actor, lan: Segment, core: Segment) -> ServiceInstance:
     """A router that was ordered and found active."""
-    order = orders.place(actor=actor, items=[router()])
+    return ordered(actor, router())
+
+
+def ordered(actor: Actor, item: ItemRequest) -> ServiceInstance:
+    """The service of this item, ordered and found active."""
+    order = orders.place(actor=actor, items=[item])
     orders.start(order_id=order.pk)
     instance: ServiceInstance = order.items.get().instance
     found(instance, Phase.CONVERGED)
@@ -141,8 +201,4 @@ def session_border_controller(name: str = "sbc", **spec: Any) -> ItemRequest:
 @pytest.fixture
 def sbc(actor: Actor, lan: Segment, core: Segment) -> ServiceInstance:
     """An SBC that was ordered and found active."""
-    order = orders.place(actor=actor, items=[session_border_controller()])
-    orders.start(order_id=order.pk)
-    instance: ServiceInstance = order.items.get().instance
-    found(instance, Phase.CONVERGED)
-    return fresh(instance)
+    return ordered(actor, session_border_controller())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -25,7 +26,20 @@ from tenants.actor import Actor, Role
 from tenants.models import Tenant, User
 from tenants.verbs import members, tokens
 from tests.callers import Caller
+from tests.unit.conftest import (
+    Share,
+    make_core,
+    make_lan,
+    make_uni,
+    open_pop,
+    open_tenant,
+    ordered,
+    router,
+    session_border_controller,
+)
 from tests.unit.test_sbc_records import ANSWERED, batch
+
+pytestmark = pytest.mark.django_db
 
 #: Addresses with ids of what belongs to no tenant.
 SHARED = {"offering", "pop"}
@@ -49,9 +63,45 @@ WITH_ID = [(name, route) for name, route in addresses() if "<" in route and name
 LISTS = [(name, route) for name, route in addresses() if "<" not in route]
 
 
-@pytest.fixture
-def of_sbc(actor: Actor, sbc: ServiceInstance) -> dict[str, dict[str, str]]:
-    """The same for what belongs to an SBC."""
+@dataclass(frozen=True)
+class Owned:
+    """What a tenant really has, and for each address of the table the ids of it."""
+
+    tenant: Tenant
+    uni: Uni
+    lan: Segment
+    standing: ServiceInstance
+    ids: dict[str, dict[str, str]]
+
+
+def own() -> Owned:
+    pop, tenant = open_pop(), open_tenant()
+    actor, uni = Actor.system(tenant, "a test"), make_uni(tenant, pop)
+    lan, _ = make_lan(actor, uni), make_core(actor, pop)
+    standing = ordered(actor, router())
+    ids = ids_of_router(actor, standing) | {"uni": {"pk": uni.pk}, "segment": {"pk": lan.pk}}
+    return Owned(tenant, uni, lan, standing, ids | ids_of_sbc(actor, ordered(actor, session_border_controller())))
+
+
+def ids_of_router(actor: Actor, standing: ServiceInstance) -> dict[str, dict[str, str]]:
+    service = standing.pk
+    order = standing.order_items.get().order_id
+    inquiry = inquiries.ask(actor=actor, instance=standing, question="bgp-summary", arguments={}).pk
+    token = tokens.issue(actor=actor, name=MARK, role=Role.VIEWER).token.pk
+    members.add(actor=actor, user=User.objects.create_user(f"{MARK}@acme.example"), role=Role.VIEWER)
+    return {
+        "token": {"pk": token},
+        "order": {"pk": order},
+        "order-cancel": {"pk": order},
+        "order-retry": {"pk": order},
+        "service": {"pk": service},
+        "service-events": {"service": service},
+        "inquiries": {"service": service},
+        "inquiry": {"service": service, "pk": inquiry},
+    }
+
+
+def ids_of_sbc(actor: Actor, sbc: ServiceInstance) -> dict[str, dict[str, str]]:
     trunk = {"name": f"{MARK}-pbx", "side": "inside", "addresses": [{"host": "10.1.0.20"}]}
     documents: list[tuple[Any, dict[str, Any]]] = [
         (TRUNKS, trunk),
@@ -74,33 +124,39 @@ def of_sbc(actor: Actor, sbc: ServiceInstance) -> dict[str, dict[str, str]]:
     }
 
 
-@pytest.fixture
-def owned(
-    actor: Actor, standing: ServiceInstance, lan: Segment, uni: Uni, of_sbc: dict[str, dict[str, str]]
-) -> dict[str, dict[str, str]]:
-    """For each address of the table, ids of things that the tenant really has."""
-    service = standing.pk
-    order = standing.order_items.get().order_id
-    inquiry = inquiries.ask(actor=actor, instance=standing, question="bgp-summary", arguments={}).pk
-    token = tokens.issue(actor=actor, name=MARK, role=Role.VIEWER).token.pk
-    members.add(actor=actor, user=User.objects.create_user(f"{MARK}@acme.example"), role=Role.VIEWER)
-    return {
-        "token": {"pk": token},
-        "uni": {"pk": uni.pk},
-        "segment": {"pk": lan.pk},
-        "order": {"pk": order},
-        "order-cancel": {"pk": order},
-        "order-retry": {"pk": order},
-        "service": {"pk": service},
-        "service-events": {"service": service},
-        "inquiries": {"service": service},
-        "inquiry": {"service": service, "pk": inquiry},
-        **of_sbc,
-    }
+@pytest.fixture(scope="module")
+def owner(share: Share) -> Owned:
+    made: Owned = share(own)
+    return made
 
 
 @pytest.fixture
-def stranger(db: None) -> Caller:
+def owned(owner: Owned) -> dict[str, dict[str, str]]:
+    return owner.ids
+
+
+@pytest.fixture
+def tenant(owner: Owned) -> Tenant:
+    return owner.tenant
+
+
+@pytest.fixture
+def uni(owner: Owned) -> Uni:
+    return owner.uni
+
+
+@pytest.fixture
+def lan(owner: Owned) -> Segment:
+    return owner.lan
+
+
+@pytest.fixture
+def standing(owner: Owned) -> ServiceInstance:
+    return owner.standing
+
+
+@pytest.fixture
+def stranger(db: None, owner: Owned) -> Caller:
     return Caller(Tenant.objects.create(name="Globex", slug="globex"))
 
 
@@ -194,7 +250,7 @@ def test_names_and_addresses_of_another_are_free(stranger, standing, lan):
     assert stranger.post("orders", {"items": [item]}).status_code == 201
 
 
-def test_a_key_of_another_is_free(tenant, stranger, pop):
+def test_a_key_of_another_is_free(tenant, stranger):
     body = {"name": "office", "pop": "fra1"}
     assert Caller(tenant).post("segments", body, key="k").status_code == 201
     answer = stranger.post("segments", body | {"name": "other"}, key="k")
