@@ -19,12 +19,14 @@ import bisect
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
 #: Attempts that one call may take.
 MOST_ATTEMPTS = 8
+#: Routes that were passed over and are told with a decision.
+MOST_TOLD = 20
 WEEK = 7 * 24 * 60
 ANY_TRUNK = "*"
 ANY_SIDE = "*"
@@ -40,6 +42,17 @@ class Format(StrEnum):
     E164 = "e164"
     PLAIN = "plain"
     NATIONAL = "national"
+
+
+class Stage(StrEnum):
+    """What a step of a decision is about."""
+
+    SOURCE = "source"
+    TRUNK = "trunk"
+    NUMBER = "number"
+    EMERGENCY = "emergency"
+    ROUTE = "route"
+    TARGET = "target"
 
 
 class Action(StrEnum):
@@ -134,6 +147,7 @@ class SourceRule:
     prefix: str
     action: Action
     side: str = ANY_SIDE
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,6 +208,7 @@ class Route:
     failover: tuple[int, ...] = (408, 480, 500, 502, 503, 504)
     timeout: int = 60
     headers: tuple[HeaderRule, ...] = ()
+    enabled: bool = True
 
 
 @dataclass(frozen=True)
@@ -214,7 +229,7 @@ class Tables:
 class Call:
     """A call as it arrives on a side. `draw` (1 to 2^31-2) decides between equals; `now` is Unix time.
 
-    `proved` is the trunk that the caller proved to be by password, if any.
+    `proved` is the trunk that the caller proved to be by password, if any; then `source` may be unknown.
     """
 
     source: str
@@ -235,10 +250,23 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One step of the way to a decision: what it is about, what came of it, and by which rule, trunk or route.
+
+    What was passed over, and so is not `taken`, is told with its reason.
+    """
+
+    stage: Stage
+    says: str
+    name: str = ""
+    taken: bool = True
+
+
+@dataclass(frozen=True)
 class Decision:
     """What happens to the call. Without attempts it is refused with `code`; `why` tells how it came to that."""
 
-    why: tuple[str, ...]
+    why: tuple[Step, ...]
     code: int = 0
     trunk: str = ""
     route: str = ""
@@ -247,46 +275,96 @@ class Decision:
 
 
 def decide(tables: Tables, call: Call) -> Decision:
-    rule = rule_for(tables.rules, call.side, call.source)
-    if rule is not None and rule.action is Action.DENY:
-        return Decision((f"the rule for {rule.prefix} denies {call.source}",), code=403)
-    source, known = _caller_of(tables, call)
+    heard = tuple(_heard(tables, call))
+    if not all(step.taken for step in heard):
+        return Decision(heard, code=403)
+    source, known = caller_of(tables, call)
+    why = (*heard, *known)
     if source is None:
-        return Decision((known,), code=403)
+        return Decision(why, code=403)
     caller = source.plan.to_e164(call.caller)
     read = source.inward.apply(call.number)
     number = next((number for number in (call.number, read) if number in tables.emergency), None)
     if number is not None:
-        attempts = tuple(_attempts(tables, tables.emergency[number], number, caller, call.draw, emergency=True))
-        return _decided((known, f"{number} is an emergency number"), source.id, "", attempts, emergency=True)
+        why = (*why, Step(Stage.EMERGENCY, f"{number} is an emergency number"))
+        return _led(tables, Decision(why, 0, source.id, "", True), tables.emergency[number], number, caller, call.draw)
     number = source.plan.to_e164(read)
-    why = (known, f"{call.number} is read as {number}")
     route = best_route(tables.routes, source.id, number, call.now)
+    passed_over = _passed_over(tables.routes, source.id, number, route)
+    why = (*why, Step(Stage.NUMBER, f"{call.number} is read as {number}"), *passed_over)
     if route is None:
-        return Decision((*why, f"no open route for {number}"), 404, source.id)
-    attempts = tuple(_attempts(tables, route.targets, number, caller, call.draw, emergency=False))
-    return _decided((*why, f"route {route.id} is the best match"), source.id, route.id, attempts, emergency=False)
+        return Decision((*why, Step(Stage.ROUTE, f"no open route for {number}", "", False)), 404, source.id)
+    why = (*why, Step(Stage.ROUTE, f"route {route.id} is the best match", route.id))
+    return _led(tables, Decision(why, 0, source.id, route.id), route.targets, number, caller, call.draw)
 
 
-def _caller_of(tables: Tables, call: Call) -> tuple[Trunk | None, str]:
-    """The trunk that the call is of, and how that is known or why not."""
+def _heard(tables: Tables, call: Call) -> Iterator[Step]:
+    """What the source rules say, if one does; not taken where the source is not heard."""
+    rule = rule_for(tables.rules, call.side, call.source)
+    if rule is not None:
+        denied = rule.action is Action.DENY
+        says = f"the rule for {rule.prefix} {'denies' if denied else 'allows'} {call.source}"
+        yield Step(Stage.SOURCE, says, rule.id, not denied)
+
+
+def caller_of(tables: Tables, call: Call) -> tuple[Trunk | None, tuple[Step, ...]]:
+    """The trunk that the call is of, if it is one's, and how that is known or why not."""
     if call.proved:
         trunk = tables.trunks.get(call.proved)
         if trunk is None or not trunk.enabled:
-            return None, f"trunk {call.proved} takes no calls"
-        return trunk, f"the caller proved to be trunk {trunk.id}"
+            return None, (Step(Stage.TRUNK, f"trunk {call.proved} takes no calls", call.proved, False),)
+        return trunk, (Step(Stage.TRUNK, f"the caller proved to be trunk {trunk.id}", trunk.id),)
+    others = tuple(_not_taken_for(tables.trunks.values(), call))
     trunk = trunk_of(tables.trunks.values(), call.side, call.source)
     if trunk is None:
-        return None, f"no trunk has {call.source} as a source"
-    return trunk, f"{call.source} is a source of trunk {trunk.id}"
+        return None, (*others, Step(Stage.TRUNK, f"no trunk has {call.source} as a source", "", False))
+    return trunk, (*others, Step(Stage.TRUNK, f"{call.source} is a source of trunk {trunk.id}", trunk.id))
 
 
-def _decided(
-    why: tuple[str, ...], trunk: str, route: str, attempts: tuple[Attempt, ...], *, emergency: bool
-) -> Decision:
-    last = tuple(f"{attempt.uri} of trunk {attempt.trunk} as {attempt.number}" for attempt in attempts)
-    code = 0 if attempts else 503
-    return Decision((*why, *(last or ("no target left",))), code, trunk, route, emergency, attempts)
+def _not_taken_for(trunks: Iterable[Trunk], call: Call) -> Iterator[Step]:
+    """Trunks that have the source and are not to be known by it."""
+    for trunk in trunks:
+        if _length_of(trunk, call.source) is not None and (not trunk.enabled or trunk.side != call.side):
+            reason = f"is on side {trunk.side}" if trunk.enabled else "is not enabled"
+            yield Step(Stage.TRUNK, f"trunk {trunk.id} has {call.source} as a source and {reason}", trunk.id, False)
+
+
+def _passed_over(routes: Iterable[Route], trunk: str, number: str, taken: Route | None) -> Iterator[Step]:
+    """Routes that the call would rather have gone by, in their order, and why it does not."""
+    fitting = (route for route in routes if route.trunk in (trunk, ANY_TRUNK) and matches(route, number))
+    before = [route for route in fitting if taken is None or _rank(route) < _rank(taken)]
+    for route in sorted(before, key=_rank)[:MOST_TOLD]:
+        reason = "closed at this time" if route.enabled else "not enabled"
+        yield Step(Stage.ROUTE, f"route {route.id} matches and is {reason}", route.id, False)
+
+
+def _led(tables: Tables, decided: Decision, targets: Sequence[Target], number: str, caller: str, draw: int) -> Decision:
+    """The decision with the attempts that these targets come to."""
+    trunks = {target.trunk: tables.trunks.get(target.trunk) for target in targets}
+    left_out = (step for id, trunk in trunks.items() for step in _left_out(id, trunk))
+    pairs = _pairs(tables, targets, draw)
+    attempts = tuple(_attempt(*pair, number, caller, decided.emergency) for pair in pairs[:MOST_ATTEMPTS])
+    why = [*decided.why, *left_out, *(_led_to(attempt, tables.down) for attempt in attempts)]
+    if len(pairs) > MOST_ATTEMPTS:
+        why.append(Step(Stage.TARGET, f"{len(pairs) - MOST_ATTEMPTS} addresses more are not tried", "", False))
+    if not attempts:
+        why.append(Step(Stage.TARGET, "no target left", "", False))
+    return replace(decided, why=tuple(why), code=0 if attempts else 503, attempts=attempts)
+
+
+def _left_out(id: str, trunk: Trunk | None) -> Iterator[Step]:
+    """Why a target is not called."""
+    if trunk is None:
+        yield Step(Stage.TARGET, f"there is no trunk {id}", id, False)
+    elif not trunk.enabled:
+        yield Step(Stage.TARGET, f"trunk {id} is not enabled", id, False)
+    elif not trunk.addresses:
+        yield Step(Stage.TARGET, f"trunk {id} has no address", id, False)
+
+
+def _led_to(attempt: Attempt, down: frozenset[str]) -> Step:
+    late = ", last because it does not answer" if attempt.uri in down else ""
+    return Step(Stage.TARGET, f"{attempt.uri} of trunk {attempt.trunk} as {attempt.number}{late}", attempt.trunk)
 
 
 def standing(tables: Tables, side: str, source: str) -> Standing:
@@ -303,7 +381,9 @@ def standing(tables: Tables, side: str, source: str) -> Standing:
 
 
 def rule_for(rules: Iterable[SourceRule], side: str, source: str) -> SourceRule | None:
-    """The rule that decides on `source` on `side`, if there is one."""
+    """The rule that decides on `source` on `side`, if there is one. None decides on an unknown source."""
+    if not source:
+        return None
     address = ipaddress.ip_address(source)
     found = [
         (-network.prefixlen, rule.side == ANY_SIDE, rule.prefix, rule)
@@ -316,15 +396,19 @@ def rule_for(rules: Iterable[SourceRule], side: str, source: str) -> SourceRule 
 
 def trunk_of(trunks: Iterable[Trunk], side: str, source: str) -> Trunk | None:
     """The enabled trunk on `side` with the longest source prefix that holds `source`; of equals the lowest id's."""
-    address = ipaddress.ip_address(source)
     found = [
-        (-network.prefixlen, trunk.id, trunk)
+        (-length, trunk.id, trunk)
         for trunk in trunks
-        if trunk.enabled and trunk.side == side
-        for network in map(ipaddress.ip_network, trunk.sources)
-        if address.version == network.version and address in network
+        if trunk.enabled and trunk.side == side and (length := _length_of(trunk, source)) is not None
     ]
     return min(found, key=lambda item: item[:2])[2] if found else None
+
+
+def _length_of(trunk: Trunk, source: str) -> int | None:
+    """The length of the trunk's longest source prefix that holds `source`, if one does."""
+    address = ipaddress.ip_address(source)
+    networks = map(ipaddress.ip_network, trunk.sources)
+    return max((n.prefixlen for n in networks if n.version == address.version and address in n), default=None)
 
 
 def best_route(routes: Sequence[Route], trunk: str, number: str, now: int) -> Route | None:
@@ -332,7 +416,8 @@ def best_route(routes: Sequence[Route], trunk: str, number: str, now: int) -> Ro
     open_ones = [
         route
         for route in routes
-        if route.trunk in (trunk, ANY_TRUNK)
+        if route.enabled
+        and route.trunk in (trunk, ANY_TRUNK)
         and matches(route, number)
         and (not route.window or route.window.is_open(now))
     ]
@@ -351,18 +436,19 @@ def matches(route: Route, number: str) -> bool:
     return re.fullmatch(expression, number, re.DOTALL) is not None
 
 
-def _attempts(
-    tables: Tables, targets: Sequence[Target], number: str, caller: str, draw: int, *, emergency: bool
-) -> Iterator[Attempt]:
+def _pairs(tables: Tables, targets: Sequence[Target], draw: int) -> list[tuple[Trunk, Address]]:
+    """Where the targets are reached, in the order in which they are tried."""
     pairs: list[tuple[Trunk, Address]] = []
     for target in in_turn(targets, draw):
         trunk = tables.trunks.get(target.trunk)
         if trunk is not None and trunk.enabled:
             pairs += [(trunk, address) for address in in_turn(trunk.addresses, draw)]
-    pairs.sort(key=lambda pair: pair[1].uri in tables.down)
-    for trunk, address in pairs[:MOST_ATTEMPTS]:
-        dialled = number if emergency else trunk.outward.apply(trunk.plan.written(number, trunk.format))
-        yield Attempt(trunk.id, address.uri, dialled, trunk.plan.written(caller, trunk.format))
+    return sorted(pairs, key=lambda pair: pair[1].uri in tables.down)
+
+
+def _attempt(trunk: Trunk, address: Address, number: str, caller: str, emergency: bool) -> Attempt:
+    dialled = number if emergency else trunk.outward.apply(trunk.plan.written(number, trunk.format))
+    return Attempt(trunk.id, address.uri, dialled, trunk.plan.written(caller, trunk.format))
 
 
 class _Weighted(Protocol):

@@ -7,6 +7,7 @@ from django.urls import path, register_converter
 from sbc.api.documents import EmergencyNumbers, Routes, Sources, Trunks
 from sbc.api.live import Bans, Calls, TestCalls
 from sbc.api.records import Records, Statistics
+from sbc.api.simulations import Simulations
 from sbc.api.state import Certificate, TablesState
 from tenants.api import base as _ids  # noqa: F401 - registers the path converter
 
@@ -40,6 +41,7 @@ urlpatterns = [
     path(f"{SBC}/sources/<id:pk>", Sources.as_view(KEPT), name="sbc-source"),
     path(f"{SBC}/emergency", EmergencyNumbers.as_view(ONE | {"put": "update"}), name="sbc-emergency"),
     path(f"{SBC}/tables", TablesState.as_view(ONE), name="sbc-tables"),
+    path(f"{SBC}/simulations", Simulations.as_view({"post": "create"}), name="sbc-simulations"),
     path(f"{SBC}/calls", Calls.as_view(LIST), name="sbc-calls"),
     path(f"{SBC}/bans", Bans.as_view(LIST), name="sbc-bans"),
     path(f"{SBC}/bans/<address:pk>", Bans.as_view({"delete": "destroy"}), name="sbc-ban"),

@@ -159,6 +159,7 @@ def route(spec: RouteSpec, now: datetime) -> Route:
         failover=spec.failover,
         timeout=spec.timeout,
         headers=_headers(spec.headers),
+        enabled=spec.enabled,
     )
 
 
@@ -234,14 +235,24 @@ def of_routes(specs: Iterable[RouteSpec], now: datetime) -> tuple[Entry, ...]:
     return tuple(place_entry(place, routes) for place, routes in places.items())
 
 
+def emergency(spec: EmergencySpec) -> dict[str, tuple[Target, ...]]:
+    """What the policy needs of the emergency numbers."""
+    return dict.fromkeys(spec.numbers, _targets(spec.targets))
+
+
 def of_emergency(spec: EmergencySpec) -> tuple[Entry, ...]:
     """The entries of all emergency numbers."""
-    return tuple(emergency_entry(number, _targets(spec.targets)) for number in spec.numbers)
+    return tuple(emergency_entry(number, targets) for number, targets in emergency(spec).items())
 
 
-def of_source(rule: SourceRule) -> tuple[Entry, ...]:
+def source_rule(spec: SourceRule) -> policy.SourceRule:
+    """What the policy needs of a source rule."""
+    return policy.SourceRule(spec.cidr, policy.Action(spec.action), spec.side or policy.ANY_SIDE, spec.name)
+
+
+def of_source(spec: SourceRule) -> tuple[Entry, ...]:
     """The entries of one source rule."""
-    return tuple(rule_entries(policy.SourceRule(rule.cidr, policy.Action(rule.action), rule.side or policy.ANY_SIDE)))
+    return tuple(rule_entries(source_rule(spec)))
 
 
 def commands(before: Iterable[Entry], after: Iterable[Entry]) -> tuple[Command, ...]:

@@ -199,11 +199,11 @@ def _route_calls(failover: Iterable[int], timeout: int) -> str:
 
 
 def all_entries(tables: Tables, calls: Mapping[str, Calls]) -> Iterator[Entry]:
-    """Every entry of every table, for an SBC that has none yet."""
+    """Every entry of every table, for an SBC that has none yet. A route that is not enabled has none."""
     for trunk in tables.trunks.values():
         yield from trunk_entries(trunk, calls[trunk.id])
     places: dict[tuple[str, str], list[Route]] = defaultdict(list)
-    for route in tables.routes:
+    for route in (route for route in tables.routes if route.enabled):
         places[route_place(route)].append(route)
     for place, routes in places.items():
         yield place_entry(place, routes)

@@ -113,7 +113,7 @@ def ids_of_sbc(actor: Actor, sbc: ServiceInstance) -> dict[str, dict[str, str]]:
     records.take(batch(sbc, ANSWERED))
     service = {"service": sbc.pk}
     lists = ("trunks", "routes", "sources", "calls", "bans", "records", "test-calls")
-    whole = ("emergency", "tables", "statistics", "certificate")
+    whole = ("emergency", "tables", "statistics", "certificate", "simulations")
     return {f"sbc-{name}": service for name in (*lists, *whole)} | {
         "sbc-trunk": service | {"pk": f"{MARK}-pbx"},
         "sbc-route": service | {"pk": f"{MARK}-out"},

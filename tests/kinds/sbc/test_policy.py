@@ -25,7 +25,9 @@ from sbc.policy import (
     NumberRule,
     Route,
     SourceRule,
+    Stage,
     Standing,
+    Step,
     Tables,
     Target,
     Trunk,
@@ -77,14 +79,19 @@ def without_reasons(decision: Decision) -> Decision:
     return dataclasses.replace(decision, why=())
 
 
+def said(decision: Decision, *stages: Stage) -> list[str]:
+    """The reasons of a decision, or those about some stages."""
+    return [step.says for step in decision.why if not stages or step.stage in stages]
+
+
 def test_the_longest_prefix_wins_and_the_reasons_say_so() -> None:
     found = decide(tables(route("any"), route("berlin", prefix="+4930"), route("de", prefix="+49")), from_pbx("030123"))
     assert (found.route, found.code) == ("berlin", 0)
     assert found.why == (
-        "10.0.0.9 is a source of trunk pbx",
-        "030123 is read as +4930123",
-        "route berlin is the best match",
-        "sip:192.0.2.7 of trunk carrier as +4930123",
+        Step(Stage.TRUNK, "10.0.0.9 is a source of trunk pbx", "pbx"),
+        Step(Stage.NUMBER, "030123 is read as +4930123"),
+        Step(Stage.ROUTE, "route berlin is the best match", "berlin"),
+        Step(Stage.TARGET, "sip:192.0.2.7 of trunk carrier as +4930123", "carrier"),
     )
 
 
@@ -108,7 +115,7 @@ def test_the_longest_rule_decides_whether_a_source_is_heard() -> None:
     ]
     assert standing(both, "outside", "10.0.0.9") is Standing.STRANGER
     found = decide(both, from_pbx("1", side="inside"))
-    assert (found.code, found.why) == (403, ("the rule for 10.0.0.9/32 denies 10.0.0.9",))
+    assert (found.code, said(found)) == (403, ["the rule for 10.0.0.9/32 denies 10.0.0.9"])
 
 
 def test_a_trunk_is_known_on_its_own_side_only() -> None:
@@ -167,7 +174,7 @@ def test_an_emergency_number_goes_to_its_own_targets_before_any_route() -> None:
     )
     found = decide(both, from_pbx("112"))
     assert [attempt.trunk for attempt in found.attempts] == ["centre", "carrier"]
-    assert (found.route, found.why[1]) == ("", "112 is an emergency number")
+    assert (found.route, said(found)[1]) == ("", "112 is an emergency number")
 
 
 @pytest.mark.parametrize(
@@ -183,6 +190,48 @@ def test_what_is_down_comes_last_and_is_still_tried() -> None:
     two = dataclasses.replace(CARRIER, addresses=(Address("sip:a", 1), Address("sip:b", 2)))
     found = decide(tables(route("any"), trunks=(PBX, two), down=frozenset({"sip:a"})), from_pbx("1"))
     assert [attempt.uri for attempt in found.attempts] == ["sip:b", "sip:a"]
+
+
+def test_what_is_passed_over_is_told_with_the_reason() -> None:
+    shut = Window(((0, 0),))
+    routes = (
+        route("night", prefix="+4930", window=shut),
+        route("old", prefix="+493", enabled=False),
+        route("de", "gone", "off", "dumb", "carrier", prefix="+49"),
+        route("all"),
+    )
+    trunks = (PBX, CARRIER, Trunk("off", addresses=CARRIER.addresses, enabled=False), Trunk("dumb"))
+    found = decide(tables(*routes, trunks=trunks), from_pbx("0301"))
+    assert said(found, Stage.ROUTE) == [
+        "route night matches and is closed at this time",
+        "route old matches and is not enabled",
+        "route de is the best match",
+    ]
+    assert said(found, Stage.TARGET) == [
+        "there is no trunk gone",
+        "trunk off is not enabled",
+        "trunk dumb has no address",
+        "sip:192.0.2.7 of trunk carrier as +49301",
+    ]
+    assert [step.name for step in found.why if step.taken and step.name] == ["pbx", "de", "carrier"]
+
+
+def test_no_more_than_eight_addresses_are_tried_and_it_says_how_many_are_left() -> None:
+    many = dataclasses.replace(CARRIER, addresses=tuple(Address(f"sip:{host}") for host in range(11)))
+    found = decide(tables(route("any"), trunks=(PBX, many)), from_pbx("1"))
+    assert len(found.attempts) == MOST_ATTEMPTS
+    assert said(found)[-1] == "3 addresses more are not tried"
+
+
+def test_a_trunk_that_has_the_source_and_is_not_known_by_it_is_told() -> None:
+    off = Trunk("off", ("10.0.0.9/32",), enabled=False)
+    elsewhere = Trunk("elsewhere", ("10.0.0.0/8",), side="outside")
+    found = decide(tables(route("any"), trunks=(off, elsewhere, PBX, CARRIER)), from_pbx("1"))
+    assert said(found, Stage.TRUNK) == [
+        "trunk off has 10.0.0.9 as a source and is not enabled",
+        "trunk elsewhere has 10.0.0.9 as a source and is on side outside",
+        "10.0.0.9 is a source of trunk pbx",
+    ]
 
 
 def test_weights_share_the_calls() -> None:
@@ -260,6 +309,7 @@ def routes(draw: st.DrawFn, number: int) -> Route:
         trunk=draw(st.sampled_from(["*", "*", "t0", "t1"])),
         order=draw(st.integers(1, 2)),
         window=draw(st.none() | WINDOWS),
+        enabled=draw(st.integers(0, 5)) > 0,
         **match,
     )
 
