@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -161,9 +162,20 @@ class Box:
 
     def counter(self, name: str) -> int:
         """How many calls are counted for a trunk, or in all for `*`."""
+        return self.counted().get(name, 0)
+
+    def counted(self) -> dict[str, int]:
+        """How many calls are counted, in all and by trunk, where there are any."""
         found = self.rpc("htable.dump", "calls")
-        values = {item["name"]: item["value"] for slot in found for item in slot["slot"]}
-        return int(values.get(name, 0))
+        values = {item["name"]: int(item["value"]) for slot in found for item in slot["slot"]}
+        return {name: value for name, value in values.items() if value}
+
+    def media_calls(self) -> int:
+        """How many calls rtpengine relays."""
+        code = "import sys; sys.path.insert(0, sys.argv[1]); from steering.engine import media_console as ask"
+        command = ("python3", "-IS", "-c", f"{code}; print(ask('list numsessions'))", render.PROGRAMS)
+        said = run("docker", "exec", f"{self.name}-kamailio", *command)
+        return int(re.findall(r"own: (\d+)", said)[0])
 
     def records(self) -> list[dict[str, Any]]:
         """What the calls so far have left, oldest first."""
