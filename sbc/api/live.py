@@ -43,9 +43,9 @@ class QualityJson(serializers.Serializer[Any]):
 
 
 class CallJson(serializers.Serializer[Any]):
-    """A call that stands. Moments in milliseconds of Unix time."""
+    """A call that stands, or is being set up. Moments in milliseconds of Unix time."""
 
-    id = serializers.CharField()
+    id = serializers.CharField(help_text="Its record will have it as `key`")
     started = serializers.IntegerField()
     answered = serializers.IntegerField(allow_null=True)
     caller = serializers.CharField()
@@ -129,6 +129,11 @@ class Calls(Asking):
         if trunk := request.query_params.get("trunk"):
             arguments |= {"trunk": trunk}
         return page.response(self.answer("calls", **arguments))
+
+    @extend_schema(parameters=[PREFER], summary="End a call")
+    def destroy(self, request: Request, service: str, pk: str) -> Response:
+        """Both sides are told. Its record will say `ended-by-tenant`."""
+        return self.order("end-call", f"call {pk}", call=pk)
 
 
 @extend_schema(tags=["sbc"])

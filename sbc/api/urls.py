@@ -43,6 +43,7 @@ urlpatterns = [
     path(f"{SBC}/tables", TablesState.as_view(ONE), name="sbc-tables"),
     path(f"{SBC}/simulations", Simulations.as_view({"post": "create"}), name="sbc-simulations"),
     path(f"{SBC}/calls", Calls.as_view(LIST), name="sbc-calls"),
+    path(f"{SBC}/calls/<id:pk>", Calls.as_view({"delete": "destroy"}), name="sbc-call"),
     path(f"{SBC}/bans", Bans.as_view(LIST), name="sbc-bans"),
     path(f"{SBC}/bans/<address:pk>", Bans.as_view({"delete": "destroy"}), name="sbc-ban"),
     path(f"{SBC}/records", Records.as_view(LIST), name="sbc-records"),

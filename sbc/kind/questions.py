@@ -35,6 +35,10 @@ class OfSource(Spec):
     address: Address
 
 
+class OfCall(Spec):
+    call: str = Field(pattern=r"^[0-9a-zA-Z][0-9a-zA-Z-]{0,63}$", description="As `calls` names it")
+
+
 class HowToCall(Spec):
     """What is not said is as in the call by which the platform proves that the SBC works."""
 
@@ -55,6 +59,10 @@ def _lift(asked: OfSource) -> tuple[str, ...]:
     return (f"{PROGRAMS}/lift", asked.address)
 
 
+def _end_call(asked: OfCall) -> tuple[str, ...]:
+    return (f"{PROGRAMS}/end-call", asked.call)
+
+
 def _test_call(asked: HowToCall) -> tuple[str, ...]:
     transport = ("--caller-transport", asked.transport) if asked.transport else ()
     srtp = () if asked.srtp is None else ("--caller-srtp", "required" if asked.srtp else "off")
@@ -69,6 +77,7 @@ QUESTIONS = {
     question.name: question
     for question in (
         _of_kamailio("calls", "Calls that stand", OfCalls, _calls),
+        _of_kamailio("end-call", "End a call", OfCall, _end_call, changes=True),
         _of_kamailio("bans", "Sources that are not heard", Nothing, _program("bans")),
         _of_kamailio("lift", "Hear a banned source again", OfSource, _lift, changes=True),
         Question("test-call", "Make a test call", HowToCall, PROBE, PROBE, _test_call, probe.TIMEOUT, changes=True),

@@ -118,6 +118,7 @@ def ids_of_sbc(actor: Actor, sbc: ServiceInstance) -> dict[str, dict[str, str]]:
         "sbc-trunk": service | {"pk": f"{MARK}-pbx"},
         "sbc-route": service | {"pk": f"{MARK}-out"},
         "sbc-source": service | {"pk": f"{MARK}-rule"},
+        "sbc-call": service | {"pk": "1700000000123-12-34"},
         "sbc-ban": service | {"pk": "198.18.7.7"},
         "sbc-record": service | {"pk": str(CallRecord.unscoped.get().pk)},
         "sbc-test-call": service | {"pk": testcalls.make(actor=actor, instance=sbc).pk},

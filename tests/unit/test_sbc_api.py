@@ -186,6 +186,7 @@ def test_viewers_look_and_do_not_touch(sbc: ServiceInstance, caller: Sbc) -> Non
         viewer.delete("trunks/pbx"),
         viewer.put("emergency", {}),
         viewer.delete("bans/192.0.2.1"),
+        viewer.delete("calls/1700000000123-12-34"),
         viewer.post("test-calls"),
         viewer.put("certificate", {}),
         viewer.delete("certificate"),
@@ -375,6 +376,20 @@ def test_a_ban_is_lifted(caller: Sbc, answers: Answers) -> None:
     asked = list(Inquiry.unscoped.order_by("asked_at").values_list("question", "arguments"))
     assert asked == [("lift", {"address": "2001:db8::1"})]
     assert AuditEvent.unscoped.filter(verb="service.ask").count() == 1
+
+
+def test_a_call_is_ended_and_the_trail_says_by_whom(caller: Sbc, answers: Answers) -> None:
+    answers |= {"end-call": (0, "")}
+    assert caller.delete(f"calls/{CALL['id']}").status_code == 204
+    (asked,) = Inquiry.unscoped.values_list("question", "arguments")
+    assert asked == ("end-call", {"call": CALL["id"]})
+    assert AuditEvent.unscoped.filter(verb="service.ask").count() == 1
+
+
+def test_a_call_that_does_not_stand_is_not_found(caller: Sbc, answers: Answers) -> None:
+    answers |= {"end-call": (1, f"there is no call {CALL['id']}")}
+    assert CALL["id"] in assert_problem(caller.delete(f"calls/{CALL['id']}"), 404)["detail"]
+    assert_problem(caller.delete("calls/nobody"), 404)
 
 
 def test_what_the_sbc_does_not_know_is_not_found(caller: Sbc, answers: Answers) -> None:

@@ -170,7 +170,7 @@ def test_a_test_call_is_placed_by_operators_only(tenant: Tenant, sbc: ServiceIns
     viewer = Actor(tenant=tenant, role=Role.VIEWER, label="viewer", kind=ActorKind.USER)
     with pytest.raises(Forbidden):
         testcalls.make(actor=viewer, instance=sbc)
-    for question in ("lift", "test-call"):
+    for question in ("lift", "end-call", "test-call"):
         with pytest.raises(Forbidden):
             inquiries.ask(actor=viewer, instance=sbc, question=question, arguments={})
     assert inquiries.ask(actor=viewer, instance=sbc, question="calls", arguments={})

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -11,7 +15,7 @@ from tests.system.sbc.box import INSIDE, Box, Sipp, until
 
 pytestmark = pytest.mark.system
 
-CALLS = 40
+CALLS, MANY = 40, 200
 
 
 @pytest.fixture
@@ -49,7 +53,68 @@ def assert_nothing_is_left(box: Box) -> None:
     assert box.redis(2).keys("*") == []
 
 
+def shown(box: Box) -> list[dict[str, Any]]:
+    done = box.program("calls")
+    assert done.returncode == 0, done.stderr
+    calls: list[dict[str, Any]] = json.loads(done.stdout)["calls"]
+    return calls
+
+
+def end(box: Box, id: str) -> tuple[int, str]:
+    done = box.program("end-call", id)
+    return done.returncode, done.stdout.strip()
+
+
 def test_calls_that_last_too_long_are_ended(box: Box, longest: int) -> None:
     assert_ended(box, place(box, CALLS), CALLS, "limit")
     for record in box.records():
         assert longest - 1.1 <= (record["ended"] - record["answered"]) / 1000 <= longest + 2
+
+
+def test_a_call_is_ended_on_request_once(box: Box) -> None:
+    sipps = place(box, 3)
+    until(lambda: [bool(call["answered"]) for call in shown(box)] == [True] * 3)
+    calls = shown(box)
+    with ThreadPoolExecutor(6) as pool:
+        done = list(pool.map(partial(end, box), [call["id"] for call in calls for _ in range(2)]))
+    assert sorted(status for status, _ in done) == [0, 0, 0, 1, 1, 1]
+    assert_ended(box, sipps, 3, "ended-by-tenant")
+    assert {call["id"] for call in calls} == {record["id"] for record in box.records()}
+
+
+def test_a_call_that_rings_is_cancelled_on_request(box: Box) -> None:
+    ringing = box.sipp("carrier", "ring", "-p", "5060", "-m", "1")
+    calling = box.sipp("pbx", "refused-487", "-p", "5060", "-m", "1", "-s", "+4940222", f"{INSIDE}.1:5060")
+    until(lambda: [call["answered"] for call in shown(box)] == [None])
+    assert end(box, shown(box)[0]["id"]) == (0, "")
+    assert [calling.wait(10), ringing.wait(10)] == [0, 0], box.said()
+    record = box.record()
+    assert (record["code"], record["cause"]) == (487, "ended-by-tenant")
+    assert_nothing_is_left(box)
+
+
+def test_what_does_not_stand_cannot_be_ended(box: Box) -> None:
+    for unknown in ("1700000000123-12-34", "nobody", "1-2-3-4"):
+        assert end(box, unknown) == (1, f"there is no call {unknown}")
+
+
+def test_many_calls_are_ended_at_once_whatever_both_sides_answer_meanwhile(box: Box) -> None:
+    """The engine is asked twice to end each."""
+    sipps = place(box, MANY)
+    until(lambda: [bool(call["answered"]) for call in shown(box)] == [True] * MANY, 20)
+    dialogs = [call["id"].split("-")[1:] for call in shown(box)]
+    with ThreadPoolExecutor(4) as pool:
+        done = Counter(pool.map(partial(end_dialog, box), [dialog for dialog in dialogs for _ in range(2)]))
+    assert done == {True: MANY, False: MANY}
+    assert [process.wait(30) for process in sipps] == [0, 0], box.said()
+    until(lambda: len(box.records()) == MANY)
+    assert_nothing_is_left(box)
+
+
+def end_dialog(box: Box, dialog: list[str]) -> bool:
+    box.rpc("htable.sets", "ending", ":".join(dialog), "ended-by-tenant")
+    try:
+        box.rpc("dlg.end_dlg", *map(int, dialog))
+    except AssertionError:  # it has ended, or is being ended
+        return False
+    return True

@@ -6,7 +6,8 @@ datagram, which does not hold some hundred calls.
 
 import argparse
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
@@ -68,11 +69,11 @@ def _keys(dialogs: engine.Store) -> set[str]:
 
 def _call(dialog: str, kept: str) -> Call | None:
     """One call as it is shown; None for what has ended, or has not been routed yet."""
-    told = dict(zip(FIELDS, kept.split("\t"), strict=False))
+    told = read(kept)
     if not told.get("started"):
         return None
     return {
-        "id": dialog.replace(":", "-"),
+        "id": name(told, dialog),
         "started": _milliseconds(told["started"]),
         "answered": _milliseconds(told.get("answered")),
         "caller": told["caller"],
@@ -83,9 +84,19 @@ def _call(dialog: str, kept: str) -> Call | None:
     }
 
 
+def read(kept: str) -> dict[str, str]:
+    """What is kept of a call, by its names."""
+    return dict(zip(FIELDS, kept.split("\t"), strict=False))
+
+
+def name(told: Mapping[str, str], dialog: str) -> str:
+    """The id of a call, which is the one of its record."""
+    return f"{_milliseconds(told['started'])}-{dialog.replace(':', '-')}"
+
+
 def _milliseconds(seconds: str | None) -> int | None:
-    """A moment as Kamailio writes it (`1700000000.123456`)."""
-    return round(float(seconds) * 1000) if seconds else None
+    """A moment as Kamailio writes it (`1700000000.123456`), to the millisecond as in the record."""
+    return math.floor(float(seconds) * 1000) if seconds else None
 
 
 # --- quality --------------------------------------------------------------------------
@@ -93,7 +104,8 @@ def _milliseconds(seconds: str | None) -> int | None:
 
 def _quality(call: Call, dialogs: engine.Store, tables: engine.Store) -> dict[str, Any] | None:
     """What either end has reported of what it hears so far; None when rtpengine does not know the call."""
-    callid = dialogs.ask("HGET", f"dialog:entry::{call['id'].replace('-', ':')}", "callid")
+    _, entry, number = call["id"].split("-")
+    callid = dialogs.ask("HGET", f"dialog:entry::{entry}:{number}", "callid")
     media = engine.media("query", **{"call-id": callid}) if callid else {}
     if media.get("result") != "ok":
         return None
