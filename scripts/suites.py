@@ -1,8 +1,8 @@
 """Runs the tests: `make test`.
 
-Unit tests come first; those that use the database run on SQLite and again on PostgreSQL; what needs Docker and the
-kernel runs one after the other. Every suite is run even when one before it failed; pytest's closing
-lines are repeated at the end.
+Unit tests come first; those that use the database run on SQLite and again on PostgreSQL. What needs Docker and the
+kernel mostly waits, so several files of it run at a time; what measures time or rates runs alone afterwards.
+Every suite is run even when one before it failed; pytest's closing lines are repeated at the end.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from tests.servers import postgres_server
 
 DATABASE_ONLY = ("-p", "tests.database_only")
 WITHOUT_DATABASE = ("-p", "tests.without_database")
+#: Files of what waits for daemons more than it works: three at a time on two processors.
+TOGETHER = ("-n", "3", "--dist", "loadfile", "-m", "not alone")
+ALONE = ("-m", "alone")
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,11 @@ def suites(repo: Path, database_url: str) -> tuple[Suite, ...]:
         Suite("unit", ("tests/unit", "-n", "2", *WITHOUT_DATABASE)),
         Suite("unit on SQLite", ("tests/unit", "-n", "2", *DATABASE_ONLY)),
         Suite("unit on PostgreSQL", ("tests/unit", "-n", "2", *DATABASE_ONLY), {"DATABASE_URL": database_url}),
-        Suite(", ".join(Path(folder).name for folder in others), others),
+        Suite(", ".join(Path(folder).name for folder in others), (*others, *TOGETHER)),
+        Suite("alone", (*others, *ALONE)),
         Suite("browser", ("tests/browser",)),
     )
-    return tuple(suite for suite in planned if suite.arguments and has_tests(repo / suite.arguments[0]))
+    return tuple(suite for suite in planned if has_tests(repo / suite.arguments[0]))
 
 
 def has_tests(folder: Path) -> bool:

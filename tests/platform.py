@@ -90,6 +90,7 @@ class Platform:
         # One line per request, and a test makes hundreds.
         logging.getLogger("httpx").setLevel(logging.WARNING)
         self.place.make()
+        environment.write(self.place.env_file, self._ports())
         self.settings = environment.prepare(self.place, running=False) | {"NAAS_RATE_CALLER": "100000/min"}
         environment.write(self.place.env_file, self.settings)
         self._programs["redis"] = Program("redis", ("redis-server", str(self._redis_config())), 10)
@@ -135,6 +136,12 @@ class Platform:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def _ports(self) -> dict[str, str]:
+        """Where its own search for ports begins, so that two platforms that start at once do not find the same."""
+        first = 10_000 + secrets.randbelow(20_000)
+        password = secrets.token_urlsafe(24)
+        return {"NAAS_WEB_PORT": str(first), "REDIS_URL": f"redis://core:{password}@127.0.0.1:{first + 1_000}/0"}
 
     def _mortal(self, name: str, program: Program) -> Program:
         """The same Celery worker, able to die where `arm` says."""

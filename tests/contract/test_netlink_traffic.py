@@ -101,6 +101,7 @@ def test_the_fabric_has_no_address_a_tenant_could_talk_to(pair):
     assert run("ip", "netns", "exec", netlink.fabric, "sysctl", "-n", "net.bridge.bridge-nf-call-iptables") == "0\n"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("options", "limited"),
     [((), replace(LEFT, rate_out=40_000_000)), (("-R",), replace(LEFT, rate_in=40_000_000))],
@@ -118,6 +119,7 @@ def test_rates_hold_within_a_tenth(pair, options, limited):
     raise AssertionError(f"the rate is not reached: {measured / 1e6:.1f} of 40 Mbit/s")
 
 
+@pytest.mark.alone
 def test_a_limit_one_way_leaves_the_other_way_alone(pair):
     netlink, left, right = pair
     netlink.wiring.plug("svc", replace(LEFT, rate_in=10_000_000), left, mtu=LAN.mtu)

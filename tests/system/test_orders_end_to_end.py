@@ -29,20 +29,6 @@ STEPS_TO_ADD, STEPS_TO_DELETE = 6, 5
 Counts = tuple[int, ...]
 
 
-# --- what is left ---------------------------------------------------------------------
-
-
-def test_twenty_rounds_of_placing_modifying_and_deleting_leave_nothing_behind(platform: Platform) -> None:
-    before = platform.traces()
-    for number in range(20):
-        order = platform.done(platform.add(A.name, edge(A, B)), platform.add(B.name, edge(B, A)))
-        services = [item["service"]["id"] for item in order["items"]]
-        specs = [edge(A, B, routes=[f"172.16.{number}.0/24"]), edge(B, A, filtered=True)]
-        platform.done(*(modify(service, spec) for service, spec in zip(services, specs, strict=True)))
-        platform.done(*map(delete, services))
-        assert platform.traces() == before, f"after round {number + 1}"
-
-
 def modify(service: str, spec: Json) -> Json:
     return {"action": "modify", "service": service, "spec": spec}
 

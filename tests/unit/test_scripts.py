@@ -311,8 +311,11 @@ def test_suites_are_those_that_have_tests(tmp_path: Path) -> None:
     for name in ("unit", "system"):
         (tmp_path / "tests" / name / "test_it.py").touch()
     planned = suites.suites(tmp_path, "postgres://x")
-    assert [suite.title for suite in planned] == ["unit", "unit on SQLite", "unit on PostgreSQL", "system"]
+    assert [suite.title for suite in planned] == ["unit", "unit on SQLite", "unit on PostgreSQL", "system", "alone"]
     assert planned[2].environment == {"DATABASE_URL": "postgres://x"}
+    together, alone = (suite.arguments for suite in planned[3:])
+    assert (together[0], together[-1]) == ("tests/system", "not alone")
+    assert alone == ("tests/system", "-m", "alone")
 
 
 def test_tests_do_not_inherit_an_installations_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from tests.system.sbc.box import INSIDE, Box
 from tests.system.sbc.calls import carried, tables
 from tests.system.sbc.test_calls import successful
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 LIMIT = 100
 HOSTS = [f"{INSIDE}.{host}" for host in range(2, 10)]

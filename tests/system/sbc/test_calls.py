@@ -86,6 +86,7 @@ def test_without_media_relay_a_call_is_refused_and_nothing_described(box: Box) -
     call(box, "pbx", "carrier", "call", "answer")
 
 
+@pytest.mark.alone
 def test_the_limit_of_a_trunk_is_exact_under_concurrency(box: Box) -> None:
     until(lambda: idle(box))
     box.load(tables(), carried(pbx={"most_calls": 100}))
@@ -134,6 +135,7 @@ def test_an_emergency_call_passes_a_full_trunk(box: Box) -> None:
     assert [process.wait(15) for process in (first, second, rescue, answering)] == [0, 0, 0, 0], box.said()
 
 
+@pytest.mark.alone
 def test_killed_signalling_comes_back_knowing_its_calls_and_limits(box: Box) -> None:
     until(lambda: idle(box))
     answering = box.sipp("carrier", "plain-answer", "-p", "5060", "-mp", "30000", "-m", "20")

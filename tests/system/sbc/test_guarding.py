@@ -34,6 +34,8 @@ METHODS = (
     "CANCEL",
     "REFER",
 )
+#: Seconds after which every source is judged anew: a judgement holds for half a second.
+JUDGED_ANEW = 0.6
 FAR_TAG = "To: <sip:100@sbc>;tag=abc"
 #: A trunk on the carrier's side that proves itself by password, from wherever it is.
 REMOTE = Trunk("remote", (), side="outside", by_password=True)
@@ -60,7 +62,7 @@ def box(standing: Box) -> Iterator[Box]:
     yield standing
     for ban in bans(standing):
         standing.rpc("guard.lift", ban)
-    time.sleep(1.0)  # in which every source is judged anew
+    time.sleep(JUDGED_ANEW)
 
 
 def bans(box: Box) -> dict[str, str]:
@@ -84,7 +86,7 @@ def limits(box: Box, **changes: int) -> Iterator[None]:
 
 def reload(box: Box, wanted: Tables) -> None:
     box.load(wanted, WITH_REMOTE)
-    time.sleep(1.0)
+    time.sleep(JUDGED_ANEW)
 
 
 # --- strangers ------------------------------------------------------------------------------
