@@ -11,6 +11,9 @@ route is the first open one in this order: patterns before prefixes, longer pref
 shorter, routes of this trunk before routes of any trunk, then by `order` and `id`.
 Targets come by priority, within it by weighted draw (RFC 2782), and what does not answer
 its health check comes last.
+
+Who calls is what the From header says, and what a trusted trunk asserts besides (RFC 3325). A trusted trunk is told
+both, also of those who want to stay private. Others learn nothing of these, and of the rest what `caller_id` says.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ MOST_TOLD = 20
 WEEK = 7 * 24 * 60
 ANY_TRUNK = "*"
 ANY_SIDE = "*"
+#: The user of a From header that says nothing (RFC 3323, 4.1.1.3).
+ANONYMOUS = "anonymous"
 
 _PATTERN = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]", ".": ".+"}
 _PRIME, _ROOT = 2_147_483_647, 16_807
@@ -120,12 +125,28 @@ class Address:
     weight: int = 10
 
 
+class CallerId(StrEnum):
+    """What a trunk learns of who calls. ASSERTED adds P-Asserted-Identity (RFC 3325)."""
+
+    PASS = "pass"  # noqa: S105 - not a password
+    ANONYMOUS = "anonymous"
+    ASSERTED = "asserted"
+
+
+class Privacy(StrEnum):
+    """What the caller wants known of himself (RFC 3323, RFC 3325): UNSAID, nothing, or everything."""
+
+    UNSAID = ""
+    ID = "id"
+    NONE = "none"
+
+
 @dataclass(frozen=True)
 class Trunk:
     """What the policy needs of a trunk. `inward` and `outward` are seen from the SBC.
 
     `side` is the port of the SBC that it is on; `by_password` whether its calls come from anywhere there, with a
-    password.
+    password; `trusted` whether it is within the trust domain (RFC 3325).
     """
 
     id: str
@@ -138,6 +159,8 @@ class Trunk:
     outward: NumberRule = NumberRule()
     side: str = ""
     by_password: bool = False
+    caller_id: CallerId = CallerId.PASS
+    trusted: bool = False
 
 
 @dataclass(frozen=True)
@@ -229,7 +252,8 @@ class Tables:
 class Call:
     """A call as it arrives on a side. `draw` (1 to 2^31-2) decides between equals; `now` is Unix time.
 
-    `proved` is the trunk that the caller proved to be by password, if any; then `source` may be unknown.
+    `proved` is the trunk that the caller proved to be by password, if any; then `source` may be unknown. `asserted` is
+    the number that stands in P-Asserted-Identity.
     """
 
     source: str
@@ -239,14 +263,27 @@ class Call:
     draw: int = 1
     side: str = ""
     proved: str = ""
+    asserted: str = ""
+    privacy: Privacy = Privacy.UNSAID
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who calls: in From, empty for nobody; in P-Asserted-Identity, empty for none; and whether others may not know."""
+
+    caller: str = ""
+    asserted: str = ""
+    private: bool = False
 
 
 @dataclass(frozen=True)
 class Attempt:
+    """One target's turn: whom it is asked for, and what it learns of who calls."""
+
     trunk: str
     uri: str
     number: str
-    caller: str
+    who: Identity = Identity()
 
 
 @dataclass(frozen=True)
@@ -282,12 +319,12 @@ def decide(tables: Tables, call: Call) -> Decision:
     why = (*heard, *known)
     if source is None:
         return Decision(why, code=403)
-    caller = source.plan.to_e164(call.caller)
+    who = identity_of(source, call)
     read = source.inward.apply(call.number)
     number = next((number for number in (call.number, read) if number in tables.emergency), None)
     if number is not None:
         why = (*why, Step(Stage.EMERGENCY, f"{number} is an emergency number"))
-        return _led(tables, Decision(why, 0, source.id, "", True), tables.emergency[number], number, caller, call.draw)
+        return _led(tables, Decision(why, 0, source.id, "", True), tables.emergency[number], number, who, call.draw)
     number = source.plan.to_e164(read)
     route = best_route(tables.routes, source.id, number, call.now)
     passed_over = _passed_over(tables.routes, source.id, number, route)
@@ -295,7 +332,7 @@ def decide(tables: Tables, call: Call) -> Decision:
     if route is None:
         return Decision((*why, Step(Stage.ROUTE, f"no open route for {number}", "", False)), 404, source.id)
     why = (*why, Step(Stage.ROUTE, f"route {route.id} is the best match", route.id))
-    return _led(tables, Decision(why, 0, source.id, route.id), route.targets, number, caller, call.draw)
+    return _led(tables, Decision(why, 0, source.id, route.id), route.targets, number, who, call.draw)
 
 
 def _heard(tables: Tables, call: Call) -> Iterator[Step]:
@@ -338,12 +375,14 @@ def _passed_over(routes: Iterable[Route], trunk: str, number: str, taken: Route 
         yield Step(Stage.ROUTE, f"route {route.id} matches and is {reason}", route.id, False)
 
 
-def _led(tables: Tables, decided: Decision, targets: Sequence[Target], number: str, caller: str, draw: int) -> Decision:
+def _led(
+    tables: Tables, decided: Decision, targets: Sequence[Target], number: str, who: Identity, draw: int
+) -> Decision:
     """The decision with the attempts that these targets come to."""
     trunks = {target.trunk: tables.trunks.get(target.trunk) for target in targets}
     left_out = (step for id, trunk in trunks.items() for step in _left_out(id, trunk))
     pairs = _pairs(tables, targets, draw)
-    attempts = tuple(_attempt(*pair, number, caller, decided.emergency) for pair in pairs[:MOST_ATTEMPTS])
+    attempts = tuple(_attempt(*pair, number, who, decided.emergency) for pair in pairs[:MOST_ATTEMPTS])
     why = [*decided.why, *left_out, *(_led_to(attempt, tables.down) for attempt in attempts)]
     if len(pairs) > MOST_ATTEMPTS:
         why.append(Step(Stage.TARGET, f"{len(pairs) - MOST_ATTEMPTS} addresses more are not tried", "", False))
@@ -446,9 +485,28 @@ def _pairs(tables: Tables, targets: Sequence[Target], draw: int) -> list[tuple[T
     return sorted(pairs, key=lambda pair: pair[1].uri in tables.down)
 
 
-def _attempt(trunk: Trunk, address: Address, number: str, caller: str, emergency: bool) -> Attempt:
+def _attempt(trunk: Trunk, address: Address, number: str, who: Identity, emergency: bool) -> Attempt:
     dialled = number if emergency else trunk.outward.apply(trunk.plan.written(number, trunk.format))
-    return Attempt(trunk.id, address.uri, dialled, trunk.plan.written(caller, trunk.format))
+    return Attempt(trunk.id, address.uri, dialled, shown(trunk, who))
+
+
+def identity_of(source: Trunk, call: Call) -> Identity:
+    """Who calls, as far as the SBC believes it. Who hides in From is private unless he says that he is not."""
+    hides = call.caller.lower() in ("", ANONYMOUS)
+    caller = "" if hides else source.plan.to_e164(call.caller)
+    asserted = source.plan.to_e164(call.asserted) if source.trusted else ""
+    return Identity(caller, asserted, call.privacy is Privacy.ID or (hides and call.privacy is Privacy.UNSAID))
+
+
+def shown(trunk: Trunk, who: Identity) -> Identity:
+    """What a trunk that is called learns of who calls, with numbers as they are written there."""
+    if trunk.caller_id is CallerId.ANONYMOUS or (who.private and not trunk.trusted):
+        return Identity(private=True)
+    asserted = who.asserted if trunk.trusted else ""
+    if trunk.caller_id is CallerId.ASSERTED:
+        asserted = who.asserted or who.caller
+    caller, asserted = (trunk.plan.written(number, trunk.format) for number in (who.caller, asserted))
+    return Identity(caller, asserted, who.private)
 
 
 class _Weighted(Protocol):

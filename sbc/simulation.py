@@ -28,11 +28,14 @@ from sbc.kind.route import RouteSpec
 from sbc.kind.security import EmergencySpec
 from sbc.kind.trunk import TrunkSpec
 from sbc.models import Emergency, Route, SourceRule, Trunk
-from sbc.policy import Decision, Standing, Tables
+from sbc.policy import Decision, Privacy, Standing, Tables
 from sbc.world import world_of
 from services.fields import Address, Findings, PortName
 from services.kind import Spec
 from services.models import ServiceInstance
+
+#: The user of a URI by which someone calls.
+_CALLER = r"^[A-Za-z0-9+*#._-]{0,64}$"
 
 
 class CallSpec(Spec):
@@ -43,11 +46,13 @@ class CallSpec(Spec):
     """
 
     number: Number = Field(description="As it is dialled")
-    caller: str = Field("", pattern=r"^[A-Za-z0-9+*#._-]{0,64}$", description="As the trunk writes it")
+    caller: str = Field("", pattern=_CALLER, description="As the trunk writes it")
     trunk: Name | None = None
     source: Address | None = None
     side: PortName | None = Field(None, description="The port on which it arrives")
     user: User | None = Field(None, description="With the right password")
+    asserted: str = Field("", pattern=_CALLER, description="What P-Asserted-Identity says, which a trusted trunk may")
+    privacy: Privacy = Field(Privacy.UNSAID, description="What the Privacy header says", strict=False)
     at: AwareDatetime | None = Field(None, description="Without it: now")
     draw: int = Field(1, ge=1, le=2**31 - 2, description="Decides between targets of equal priority; each call draws")
 
@@ -93,7 +98,17 @@ def simulate(instance: ServiceInstance, document: object) -> Simulation:
     trunks = _compiled((*rows, *_known_by_password(instance, side)), here)
     tables = Tables(trunks, (), rules=tuple(_rules(instance, spec.source)))
     proved = _proved(spec, rows, side, tables)
-    call = policy.Call(spec.source or "", spec.number, spec.caller, int(at.timestamp()), spec.draw, side, proved)
+    call = policy.Call(
+        spec.source or "",
+        spec.number,
+        spec.caller,
+        int(at.timestamp()),
+        spec.draw,
+        side,
+        proved,
+        spec.asserted,
+        spec.privacy,
+    )
     tables = _leading(instance, here, tables, call, at)
     decision = policy.decide(tables, call)
     return Simulation(call, at, _outcome(tables, call, decision), decision)

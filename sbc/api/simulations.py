@@ -32,12 +32,14 @@ class StepJson(serializers.Serializer[Any]):
 
 
 class TargetJson(serializers.Serializer[Any]):
-    """One attempt, and which numbers it is made with."""
+    """One attempt: the number that is asked for, and what the trunk learns of who calls."""
 
     trunk = serializers.CharField()
     uri = serializers.CharField()
     number = serializers.CharField()
-    caller = serializers.CharField()
+    caller = serializers.CharField(source="who.caller", help_text="In From; empty for an anonymous call.")
+    asserted = serializers.CharField(source="who.asserted", help_text="In P-Asserted-Identity; empty without one.")
+    private = serializers.BooleanField(source="who.private", help_text="Whether it is asked not to tell others.")
 
 
 class SimulationJson(serializers.Serializer[Any]):

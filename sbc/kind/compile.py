@@ -77,6 +77,8 @@ def trunk(spec: TrunkSpec, world: World) -> Trunk:
         outward=_rule(spec.numbers_out),
         side=spec.side,
         by_password=spec.authentication.method == "digest",
+        caller_id=spec.caller_id,
+        trusted=spec.trusted,
     )
 
 
@@ -94,7 +96,6 @@ def calls(spec: TrunkSpec, world: World) -> Calls:
         transcode=spec.transcode,
         most_calls=spec.most_calls or 0,
         most_per_second=spec.most_calls_per_second or 0,
-        caller_id=spec.caller_id,
         user=spec.authentication.user or "",
         realm=spec.authentication.realm or "",
         password=spec.authentication.password.get_secret_value() if spec.authentication.password else "",

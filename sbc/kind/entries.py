@@ -24,15 +24,16 @@ CALL_FIELDS = (
     "host",
     "most_calls",
     "most_per_second",
-    "caller_id",
     "user",
     "realm",
     "password",
     "srtp",
-    "asserted",
     "me",
 )
-ATTEMPT_FIELDS = ("uri", "number", "caller", "trunk", "forth", "accepts", "remove", "add", *CALL_FIELDS)
+ATTEMPT_FIELDS = (
+    *("uri", "number", "caller", "asserted", "privacy", "trunk", "forth", "accepts", "remove", "add"),
+    *CALL_FIELDS,
+)
 ROUTE_FIELDS = ("failover", "timeout")
 
 #: An emergency call goes to its next target whatever the answer, and soon: 486 of one centre is not the end of it.
@@ -46,14 +47,6 @@ class Srtp(StrEnum):
     OFF = "off"
     OPTIONAL = "optional"
     REQUIRED = "required"
-
-
-class CallerId(StrEnum):
-    """What the other side learns of who calls. ASSERTED adds P-Asserted-Identity (RFC 3325)."""
-
-    PASS = "pass"  # noqa: S105 - not a password
-    ANONYMOUS = "anonymous"
-    ASSERTED = "asserted"
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,6 @@ class Calls:
     transcode: bool = False
     most_calls: int = 0
     most_per_second: int = 0
-    caller_id: CallerId = CallerId.PASS
     user: str = ""
     realm: str = ""
     password: str = ""
@@ -95,9 +87,7 @@ def media_document(calls: Calls) -> Mapping[str, object]:
 
 def calls_field(calls: Calls) -> str:
     """What the routing script reads of a trunk: `CALL_FIELDS`, tab-separated."""
-    values = asdict(calls) | {
-        "asserted": CallerId.ASSERTED if calls.caller_id is CallerId.ASSERTED else "",
-    }
+    values = asdict(calls)
     fields = [str(values[name]) for name in CALL_FIELDS]
     if any(_BETWEEN in field for field in fields):
         raise ValueError("a field of a trunk holds a tab")
@@ -127,6 +117,8 @@ def trunk_entries(trunk: Trunk, calls: Calls) -> Iterator[Entry]:
         "addresses": [asdict(address) for address in trunk.addresses],
         "plan": asdict(trunk.plan),
         "format": trunk.format,
+        "caller_id": trunk.caller_id,
+        "trusted": trunk.trusted,
         "inward": asdict(trunk.inward),
         "outward": asdict(trunk.outward),
         "calls": calls_field(calls),

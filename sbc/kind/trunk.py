@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sbc.kind.entries import CallerId, Srtp
+from sbc.kind.entries import Srtp
 from sbc.kind.fields import (
     Calls,
     Country,
@@ -22,7 +22,7 @@ from sbc.kind.fields import (
     Weight,
     is_address,
 )
-from sbc.policy import Format
+from sbc.policy import CallerId, Format
 from services.fields import Findings, Many, PortName, TransportPort, UnicastPrefix
 from services.kind import Spec
 
@@ -151,7 +151,7 @@ class TrunkSpec(Spec):
         description="What the trunk learns of who calls; asserted adds P-Asserted-Identity (RFC 3325)",
         strict=False,
     )
-    trusted: bool = Field(False, description="Believe identities it asserts, and tell it private ones (RFC 3325)")
+    trusted: bool = Field(False, description="Believe whom it asserts to call, and tell it whom others do (RFC 3325)")
     nat: bool = Field(False, description="Answer to where its messages come from, whatever they say")
     number_plan: Plan | None = Field(None, description="Without one: the country of the SBC with 0 and 00")
     number_format: Format = Field(Format.AS_IS, description="How numbers are sent to it", strict=False)

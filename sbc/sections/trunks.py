@@ -71,7 +71,7 @@ def _not_done_yet(spec: TrunkSpec) -> Iterator[Problem]:
             yield Problem(f"addresses[{position}].host", "names are not looked up yet; give the IP address")
     if spec.authentication.method == "register":
         yield Problem("authentication.method", "registering upstream is not done yet; use address or digest")
-    for field in ("health_check", "session_timer", "trusted", "nat"):
+    for field in ("health_check", "session_timer", "nat"):
         if getattr(spec, field):
             yield Problem(field, "is not done yet; leave it out")
 

@@ -107,7 +107,6 @@ def test_a_document_is_made_read_changed_and_removed(
         ),
         ("trunks", PBX | {"health_check": {}}, "health_check"),
         ("trunks", PBX | {"session_timer": {}}, "session_timer"),
-        ("trunks", PBX | {"trusted": True}, "trusted"),
         ("trunks", PBX | {"nat": True}, "nat"),
         ("trunks", PBX | {"most_calls": "7"}, "most_calls"),
         ("routes", OUT | {"targets": []}, "targets"),

@@ -56,6 +56,10 @@ def dial(sbc: ServiceInstance, put: Any) -> Any:
     return dial
 
 
+def shows(caller: str, asserted: str = "", *, private: bool = False) -> dict[str, Any]:
+    return {"caller": caller, "asserted": asserted, "private": private}
+
+
 def said(found: dict[str, Any]) -> list[str]:
     return [step["says"] for step in found["steps"]]
 
@@ -88,8 +92,8 @@ def test_every_step_is_told_with_what_fired_and_every_target_with_its_number(dia
             },
         ],
         "targets": [
-            {"trunk": "carrier", "uri": "sip:10.255.0.4:5060", "number": "+4930123", "caller": "+49401"},
-            {"trunk": "second", "uri": "sip:10.255.0.5:5060", "number": "4930123", "caller": "49401"},
+            {"trunk": "carrier", "uri": "sip:10.255.0.4:5060", "number": "+4930123", **shows("+49401")},
+            {"trunk": "second", "uri": "sip:10.255.0.5:5060", "number": "4930123", **shows("49401")},
         ],
     }
 
@@ -179,6 +183,7 @@ def test_who_proves_himself_by_password_may_come_from_anywhere(dial: Any, put: A
         ({"number": "1", "trunk": "pbx", "at": "soon"}, "at"),
         ({"number": "1", "trunk": "pbx", "draw": 0}, "draw"),
         ({"number": "1", "trunk": "pbx", "caller": "<sip:x>"}, "caller"),
+        ({"number": "1", "trunk": "pbx", "privacy": "very"}, "privacy"),
         ({"number": "1", "trunk": "pbx", "surprise": 1}, "surprise"),
         ([], ""),
     ],
@@ -186,6 +191,17 @@ def test_who_proves_himself_by_password_may_come_from_anywhere(dial: Any, put: A
 def test_what_is_wrong_with_a_call_is_told_with_its_path(sbc: ServiceInstance, put: Any, call: Any, where: str) -> None:
     put(TRUNKS, PBX)
     assert_problem(Sbc(sbc).raw("POST", "simulations", json.dumps(call)), 400, "invalid", where)
+
+
+def test_what_a_trunk_learns_of_who_calls_is_told(dial: Any, actor: Actor) -> None:
+    for trunk, document in (("pbx", PBX), ("carrier", CARRIER)):
+        row = Trunk.unscoped.get(name=trunk)
+        configuration.change(actor=actor, row=row, section=TRUNKS, document=document | {"trusted": True})
+    found = dial("0301", caller="040111", asserted="040222", privacy="id")
+    assert [{name: target[name] for name in shows("")} for target in found["targets"]] == [
+        shows("+4940111", "+4940222", private=True),
+        shows("", "", private=True),
+    ]
 
 
 def test_another_kind_of_service_simulates_no_calls(standing: ServiceInstance) -> None:

@@ -17,12 +17,15 @@ from sbc.policy import (
     Address,
     Attempt,
     Call,
+    CallerId,
     Decision,
     Format,
     HeaderAction,
     HeaderRule,
+    Identity,
     NumberPlan,
     NumberRule,
+    Privacy,
     Route,
     SourceRule,
     Stage,
@@ -66,13 +69,17 @@ def load(store: Any, wanted: Tables, **calls: Calls) -> None:
 def engine_decides(store: Any, call: Call) -> Decision:
     """What the function in Redis answers, without the reasons it does not give."""
     first = f"{call.side}\t{call.source}\t{call.proved}\t{call.draw}\t{call.now}"
-    answer = store.execute_command("FCALL_RO", "decide", 0, first, call.number, call.caller)
+    who = f"{call.asserted}\t{call.privacy}\t{call.caller}"
+    answer = store.execute_command("FCALL_RO", "decide", 0, first, call.number, who)
     code, told, _, _, *attempts = answer
     trunk, route, emergency, _, _ = told.split("\t")
-    at = ATTEMPT_FIELDS.index
-    parts = [attempt.split("\t") for attempt in attempts]
-    found = tuple(Attempt(p[at("trunk")], p[at("uri")], p[at("number")], p[at("caller")]) for p in parts)
-    return Decision((), int(code), trunk, route, emergency == "1", found)
+    return Decision((), int(code), trunk, route, emergency == "1", tuple(map(engine_attempts, attempts)))
+
+
+def engine_attempts(attempt: str) -> Attempt:
+    fields = dict(zip(ATTEMPT_FIELDS, attempt.split("\t"), strict=True))
+    who = Identity(fields["caller"], fields["asserted"], fields["privacy"] == "id")
+    return Attempt(fields["trunk"], fields["uri"], fields["number"], who)
 
 
 def without_reasons(decision: Decision) -> Decision:
@@ -240,6 +247,50 @@ def test_weights_share_the_calls() -> None:
     assert 0.70 < first.count("a") / len(first) < 0.80
 
 
+# --- who calls ---
+
+BOTH = Identity("+4930111", "+4930222")
+HIDDEN = Identity(private=True)
+
+
+def learns(*, of: Trunk = PBX, caller: str = "030111", privacy: Privacy = Privacy.UNSAID, **carrier: Any) -> Identity:
+    """What the carrier learns of a caller whose trunk asserts another number."""
+    trunks = (of, dataclasses.replace(CARRIER, **carrier))
+    call = from_pbx("1", caller=caller, asserted="030222", privacy=privacy)
+    return decide(tables(route("any"), trunks=trunks), call).attempts[0].who
+
+
+TRUSTED = dataclasses.replace(PBX, trusted=True)
+ASSERTED = CallerId.ASSERTED
+
+
+def test_an_asserted_identity_passes_between_trusted_trunks_alone() -> None:
+    assert learns(of=TRUSTED, trusted=True) == BOTH
+    assert learns(of=TRUSTED) == Identity("+4930111")
+    assert learns(trusted=True) == Identity("+4930111")
+
+
+def test_where_one_is_wanted_the_sbc_asserts_what_it_believes() -> None:
+    assert learns(of=TRUSTED, caller_id=ASSERTED) == BOTH
+    assert learns(caller_id=ASSERTED) == Identity("+4930111", "+4930111")
+    assert learns(caller_id=ASSERTED, trusted=True, format=Format.PLAIN) == Identity("4930111", "4930111")
+
+
+def test_who_wants_to_stay_private_is_told_to_trusted_trunks_alone() -> None:
+    private = dataclasses.replace(BOTH, private=True)
+    assert learns(of=TRUSTED, trusted=True, privacy=Privacy.ID) == private
+    assert learns(of=TRUSTED, privacy=Privacy.ID) == HIDDEN
+    assert learns(of=TRUSTED, privacy=Privacy.ID, caller_id=ASSERTED) == HIDDEN
+    assert learns(of=TRUSTED, trusted=True, privacy=Privacy.ID, caller_id=CallerId.ANONYMOUS) == HIDDEN
+
+
+def test_who_hides_in_from_is_private_unless_he_says_that_he_is_not() -> None:
+    for caller in ("anonymous", "Anonymous", ""):
+        assert learns(of=TRUSTED, caller=caller, caller_id=ASSERTED) == HIDDEN
+        shown = learns(of=TRUSTED, caller=caller, caller_id=ASSERTED, privacy=Privacy.NONE)
+        assert shown == Identity("", "+4930222")
+
+
 # --- the engine ---
 
 ADD, REMOVE, REPLACE = HeaderAction
@@ -250,7 +301,7 @@ def test_header_rules_of_a_route_come_before_those_of_the_trunk_that_is_called(s
     of_trunk = (HeaderRule(ADD, "X-Account", "2"), HeaderRule(REPLACE, "x-zone", "b"))
     wanted = tables(route("any", headers=of_route))
     load(store, wanted, carrier=dataclasses.replace(CALLS, headers=of_trunk))
-    answer = store.execute_command("FCALL_RO", "decide", 0, "\t10.0.0.9\t\t1\t0", "1", "2")
+    answer = store.execute_command("FCALL_RO", "decide", 0, "\t10.0.0.9\t\t1\t0", "1", "\t\t2")
     fields = dict(zip(ATTEMPT_FIELDS, answer[4].split("\t"), strict=True))
     assert fields["remove"] == "Subject|X-Zone|x-zone|"
     assert fields["add"].splitlines() == [
@@ -295,6 +346,8 @@ def trunks(draw: st.DrawFn, id: str, sources: list[str]) -> Trunk:
         enabled=draw(st.integers(0, 5)) > 0,
         side=draw(SIDES),
         by_password=draw(st.integers(0, 5)) == 0,
+        caller_id=draw(st.sampled_from(CallerId)),
+        trusted=draw(st.booleans()),
     )
 
 
@@ -337,11 +390,13 @@ CALLERS = st.builds(
         ["10.0.0.7", "10.0.0.8", "10.1.0.1", "192.0.2.1", "2001:db8::5", "2001:db8:0:0::9", "2001:db8:8000::1"]
     ),
     NUMBERS,
-    NUMBERS,
+    NUMBERS | st.sampled_from(["anonymous", "Anonymous"]),
     st.integers(0, 2_000_000),
     st.integers(1, 2**31 - 2),
     SIDES,
     st.sampled_from(["", "", "", "t0", "gone"]),
+    st.just("") | NUMBERS,
+    st.sampled_from(Privacy),
 )
 
 

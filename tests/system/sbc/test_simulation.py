@@ -122,7 +122,7 @@ def assert_happens(box: Box, caller: Phone, phones: dict[str, Phone], number: st
     for attempt in said.decision.attempts:
         callee = phones[attempt.uri]
         invite = callee.asked("INVITE")
-        assert (dialled(invite), calling(invite)) == (attempt.number, attempt.caller)
+        assert (dialled(invite), calling(invite)) == (attempt.number, attempt.who.caller)
         callee.reply(invite, 480)
         callee.asked("ACK")
     if said.outcome is Outcome.UNANSWERED:

@@ -389,14 +389,38 @@ local function header_rules(...)
   return table.concat(names), table.concat(lines)
 end
 
+-- Who calls, as `identity_of` in the policy has it.
+local function identity_of(source, caller, asserted, privacy)
+  local hides = caller == '' or caller:lower() == 'anonymous'
+  return {
+    caller = hides and '' or to_e164(source.plan, caller),
+    asserted = source.trusted and to_e164(source.plan, asserted) or '',
+    private = privacy == 'id' or (hides and privacy == ''),
+  }
+end
+
+-- What a trunk learns of who calls, as `shown` in the policy has it: in From, in P-Asserted-Identity, in Privacy.
+local function shown(trunk, who)
+  if trunk.caller_id == 'anonymous' or (who.private and not trunk.trusted) then
+    return '', '', 'id'
+  end
+  local asserted = trunk.trusted and who.asserted or ''
+  if trunk.caller_id == 'asserted' then
+    asserted = who.asserted ~= '' and who.asserted or who.caller
+  end
+  local plan, format = trunk.plan, trunk.format
+  return written(plan, who.caller, format), written(plan, asserted, format), who.private and 'id' or ''
+end
+
 -- An attempt: see ATTEMPT_FIELDS in sbc/kind/entries.py.
-local function attempt(source, pair, route, number, caller, emergency)
+local function attempt(source, pair, route, number, who, emergency)
   local trunk = pair.trunk
   local dialled = emergency and number or apply(trunk.outward, written(trunk.plan, number, trunk.format))
   local here, there = source.media, trunk.media
   local remove, add = header_rules(route.headers or {}, trunk.headers or {})
+  local caller, asserted, privacy = shown(trunk, who)
   return table.concat({
-    pair.address.uri, dialled, written(trunk.plan, caller, trunk.format), trunk.id,
+    pair.address.uri, dialled, caller, asserted, privacy, trunk.id,
     offer(here, there, OFFERED[there.srtp]), accepts(here, there), remove, add, trunk.calls,
   }, '\t')
 end
@@ -415,10 +439,11 @@ local function told(trunk, route, emergency, caller, number)
   return table.concat({trunk, route, emergency and '1' or '0', caller, number}, '\t')
 end
 
--- The answer: code, what is `told`, the settings of its trunk and of its route, then an attempt each.
+-- What is asked: side, source, proved trunk, draw and time; the number; what P-Asserted-Identity and Privacy say, and
+-- From. The answer: code, what is `told`, the settings of its trunk and of its route, then an attempt each.
 local function decide(_, arguments)
   local side, source, known, draw, now = arguments[1]:match('^(.-)\t(.-)\t(.-)\t(.-)\t(.*)$')
-  local caller = arguments[3]
+  local asserted, privacy, caller = arguments[3]:match('^(.-)\t(.-)\t(.*)$')
   local id = not is_denied(side, source) and (known ~= '' and known or find_trunk_id(side, source))
   local trunk = id and trunk_by_id(id)
   if not trunk then
@@ -431,6 +456,7 @@ local function decide(_, arguments)
     number = to_e164(trunk.plan, read)
     route = best_route(trunk.id, number, now ~= '' and tonumber(now) or tonumber(redis.call('TIME')[1]))
   end
+  local who = identity_of(trunk, caller, asserted, privacy)
   caller = to_e164(trunk.plan, caller)
   if not route then
     return {'404', told(trunk.id, '', false, caller, number), trunk.calls, ''}
@@ -440,7 +466,7 @@ local function decide(_, arguments)
     if index > MOST_ATTEMPTS then
       break
     end
-    answer[#answer + 1] = attempt(trunk, pair, route, number, caller, emergency)
+    answer[#answer + 1] = attempt(trunk, pair, route, number, who, emergency)
   end
   if #answer == 4 then
     answer[1] = '503'
