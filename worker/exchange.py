@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds for which a database that was just started is waited for, and between two tries.
 STARTS_WITHIN, POLL = 10.0, 0.05
-#: Seconds for which records are sent of a VNF that is about to be removed.
+#: Seconds for which records are sent of a VNF that is about to be removed, and their receipt waited for.
 LEAVES_WITHIN = 10.0
 #: Records in one message, and characters of their bodies.
 MOST_RECORDS, MOST_TEXT = 500, 2**20
@@ -81,7 +81,11 @@ class Exchange:
             time.sleep(POLL)
 
     def take_leave(self, desired: DesiredState) -> None:
-        """Send the records of VNFs that stand and that `desired` does not have any more: nobody keeps them then."""
+        """Send the records of VNFs that stand and that `desired` does not have any more, for nobody keeps them then.
+
+        The core's receipt is waited for, which another process follows; but not for ever: a core that is away must
+        not keep a customer's service standing.
+        """
         deadline = time.monotonic() + LEAVES_WITHIN
         try:
             for vnf, database in self._kept(desired.instance):
@@ -108,6 +112,11 @@ class Exchange:
             while (batch := next_records(tables, after)) and time.monotonic() < deadline:
                 self._outbox.records(Records(self._pop.slug, instance, vnf, batch))
                 after = batch[-1].id
+            while after and _is_kept(tables, after):
+                if time.monotonic() > deadline:
+                    log.warning("records of %s/%s were sent and not acknowledged", instance, vnf)
+                    return
+                time.sleep(POLL)
 
     def _database(self, instance: str, vnf: str) -> Database | None:
         return dict(self._kept(instance)).get(vnf)
@@ -132,6 +141,11 @@ def _applied(tables: Tables, change: TableChange) -> tuple[int, str]:
     except PermanentError as error:
         log.warning("a change of tables of %s/%s was refused: %s", change.instance, change.vnf, error)
         return tables.revision(), str(error)
+
+
+def _is_kept(tables: Tables, upto: str) -> bool:
+    """Whether some record up to this one was not forgotten yet."""
+    return any(place(record.id) <= place(upto) for record in tables.records("", 1))
 
 
 def at(pop: Pop, instance: str, vnf: str, revision: int, reason: str = "") -> TablesAt:

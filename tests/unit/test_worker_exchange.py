@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -136,14 +137,28 @@ def test_a_database_that_starts_is_waited_for_but_not_for_ever(bed: DatabaseBed)
     assert bed.told() == [0]
 
 
-def test_the_last_records_of_what_is_removed_are_sent(bed: DatabaseBed) -> None:
+def test_the_last_records_of_what_is_removed_are_sent_and_their_receipt_waited_for(bed: DatabaseBed) -> None:
     bed.want(SBC)
-    for number in range(MOST_RECORDS + 1):
-        bed.tables.note(str(number), "{}")
+    ids = [bed.tables.note(str(number), "{}") for number in range(MOST_RECORDS + 1)]
     bed.exchange.take_leave(replace(SBC, generation=2))
     assert bed.sent() == []
-    bed.exchange.take_leave(GONE)
+    with ThreadPoolExecutor(1) as other:
+        leaving = other.submit(bed.exchange.take_leave, GONE)
+        eventually(lambda: len(bed.sent()) == 2)
+        assert not leaving.done()
+        bed.exchange.forget(RecordsTaken("svc-1", "edge", ids[-1]))
+        leaving.result(timeout=1)
     assert list(map(len, bed.sent())) == [MOST_RECORDS, 1]
+
+
+def test_a_receipt_that_does_not_come_is_not_waited_for_for_ever(
+    bed: DatabaseBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "LEAVES_WITHIN", 0.1)
+    bed.want(SBC)
+    bed.tables.note("a", "{}")
+    bed.exchange.take_leave(GONE)
+    assert bed.sent() == [["a"]]
 
 
 def test_what_cannot_be_had_at_the_end_keeps_nothing_from_being_removed(bed: DatabaseBed) -> None:
