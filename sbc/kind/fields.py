@@ -106,6 +106,9 @@ PROTECTED_HEADERS = frozenset(
         *("subscription-state", "supported", "target-dialog", "to", "unsupported", "via", "www-authenticate"),
     }
 )
+#: Headers of answers and of what ends a call. Rules are for the INVITE that starts one: of what a side says of itself
+#: in later messages the other side sees nothing anyway.
+_LATER_HEADERS = frozenset({"error-info", "reason", "retry-after", "server", "warning"})
 #: Headers by which the SBC's routing script tells its own module something.
 _INTERNAL = "hide-"
 
@@ -113,6 +116,8 @@ _INTERNAL = "hide-"
 def _header_name(name: str) -> str:
     if name.lower() in PROTECTED_HEADERS or name.lower().startswith(_INTERNAL):
         raise ValueError(f"{name} belongs to SIP or to the SBC itself and cannot be changed")
+    if name.lower() in _LATER_HEADERS:
+        raise ValueError(f"{name} does not stand in the INVITE that starts a call, and no other message is changed")
     return name
 
 
@@ -125,7 +130,7 @@ HeaderValue = Annotated[str, Field(pattern=r"^[!-#%-\[\]-~]([ -#%-\[\]-~]{0,254}
 
 
 class HeaderRule(Spec):
-    """Adds a header, removes all of a name, or replaces them by one."""
+    """Adds a header to the INVITE that starts a call, removes all of a name from it, or replaces them by one."""
 
     action: Literal["add", "remove", "replace"]
     name: HeaderName

@@ -157,7 +157,7 @@ class TrunkSpec(Spec):
     number_format: Format = Field(Format.AS_IS, description="How numbers are sent to it", strict=False)
     numbers_in: NumberChange = Field(NumberChange(), description="Of numbers it dials, before all else")
     numbers_out: NumberChange = Field(NumberChange(), description="Of numbers sent to it, after all else")
-    headers: Many[HeaderRule] = Field((), max_length=32, description="Of messages sent to it")
+    headers: Many[HeaderRule] = Field((), max_length=32, description="Of the INVITE that starts a call to it")
 
     @model_validator(mode="after")
     def parts_agree(self) -> Self:

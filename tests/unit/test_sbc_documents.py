@@ -274,6 +274,11 @@ def test_a_header_stays_on_its_line(text: str) -> None:
     assert paths(TrunkSpec, changed(TRUNK, "headers.0", "value", text)) == {"headers[0].value"}
 
 
+@pytest.mark.parametrize("name", ["Reason", "warning", "Retry-After"])
+def test_a_rule_for_a_header_that_it_would_never_meet_is_refused(name: str) -> None:
+    assert paths(TrunkSpec, changed(TRUNK, "headers.0", "name", name)) == {"headers[0].name"}
+
+
 def test_secrets_are_in_no_repr_and_no_error() -> None:
     chain, key = certificate()
     shown = repr(read(SbcSpec, SBC | {"tls": {"certificate": chain, "key": key}})) + repr(read(TrunkSpec, TRUNK))
