@@ -22,7 +22,7 @@ def parse(model: type[S], document: object, stored: object = None) -> S:
     try:
         return model.model_validate_json(json.dumps(wanted))
     except ValidationError as error:
-        raise Invalid(problems_of(error)) from None
+        raise Invalid(problems_of(error, model)) from None
 
 
 def read(model: type[S], stored: object) -> S:

@@ -81,7 +81,7 @@ def parse(kind: Kind, document: object) -> Spec:
     try:
         return kind.spec.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        raise Invalid(problems_of(error)) from None
+        raise Invalid(problems_of(error, kind.spec)) from None
 
 
 def wanted(instance: ServiceInstance) -> tuple[Spec, Context]:

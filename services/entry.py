@@ -214,6 +214,8 @@ def _service(order: ProductOrder, request: ItemRequest) -> ServiceInstance:
     if instance.state == ServiceState.TERMINATED:
         raise Invalid([Problem("service", f"{instance.name} is terminated")])
     pending = OrderItem.unscoped.filter(instance=instance, state__in=OPEN).first()
+    if pending is not None and pending.order_id == order.pk:
+        raise Invalid([Problem("service", f"items[{pending.position}] is about {instance.name} already; join the two")])
     if pending is not None:
         raise Conflict(
             f"{instance.name} is being changed by order {pending.order_id}; wait for it or cancel it",

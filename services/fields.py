@@ -181,14 +181,21 @@ PortName = Annotated[
 ]
 #: The name or id of something the tenant has made, such as a segment.
 Reference = Annotated[
-    str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$"), AfterValidator(_printable)
+    str,
+    Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["office"]),
+    AfterValidator(_printable),
 ]
 #: One line of text for people: letters of any script, no control or invisible characters.
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(_printable)]
 #: One line in printable ASCII without the characters that configuration languages give a meaning,
 #: its words parted by one space, because daemons print no more of them.
 PlainText = Annotated[
-    str, Field(max_length=80, pattern=r"^([A-Za-z0-9][A-Za-z0-9.,:;()/_+@&=*'-]*( [A-Za-z0-9.,:;()/_+@&=*'-]+)*)?$")
+    str,
+    Field(
+        max_length=80,
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9.,:;()/_+@&=*'-]*( [A-Za-z0-9.,:;()/_+@&=*'-]+)*)?$",
+        examples=["branch office, 2nd line"],
+    ),
 ]
 
 

@@ -40,7 +40,8 @@ def ask(*, actor: Actor, instance: ServiceInstance, question: str, arguments: Ma
     try:
         values = asked.arguments.model_validate_json(json.dumps(arguments))
     except ValidationError as error:
-        raise Invalid(problem.under("arguments") for problem in problems_of(error)) from None
+        problems = problems_of(error, asked.arguments)
+        raise Invalid(problem.under("arguments") for problem in problems) from None
     inquiry: Inquiry = Inquiry.unscoped.create(
         tenant=actor.tenant,
         instance=instance,

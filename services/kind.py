@@ -8,11 +8,12 @@ and no environment, so the same values always render the same files.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from naas.core.errors import Problem
 from worker.errors import NaasError
@@ -36,10 +37,60 @@ class SpecError(NaasError):
         self.problems = problems
 
 
-def problems_of(error: ValidationError) -> tuple[Problem, ...]:
-    """What pydantic found wrong, by field path: the location `("ports", 1, "segment")` is `ports[1].segment`."""
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    return tuple(Problem(_path(detail["loc"]), detail["msg"].removeprefix("Value error, ")) for detail in details)
+def problems_of(error: ValidationError, model: type[BaseModel] | None = None) -> tuple[Problem, ...]:
+    """What pydantic found wrong, by field path: the location `("ports", 1, "segment")` is `ports[1].segment`.
+
+    With the `model` that refused, the words tell which fields there are and show the example that a field publishes.
+    """
+    details = error.errors(include_url=False, include_input=False)
+    schema = model.model_json_schema() if model else {}
+    return tuple(
+        Problem(_path(detail["loc"]), _said(detail, schema))
+        for detail in details
+        if not _follows_from_another(detail, details)
+    )
+
+
+def _follows_from_another(detail: ErrorDetails, details: Iterable[ErrorDetails]) -> bool:
+    """Whether a list is only found too short because what is wrong in it was not counted."""
+    length = len(detail["loc"])
+    inside = (other["loc"] for other in details if len(other["loc"]) > length)
+    return detail["type"] == "too_short" and any(location[:length] == detail["loc"] for location in inside)
+
+
+def _said(detail: ErrorDetails, schema: Mapping[str, Any]) -> str:
+    """pydantic's words, but for those that speak of Python or of a pattern alone."""
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "extra_forbidden":
+            places = _places(schema, schema, detail["loc"][:-1])
+            known = ", ".join(dict.fromkeys(name for place in places for name in place.get("properties", ())))
+            return f"there is no such field; there are: {known}" if known else "there is no such field"
+        case "too_short":
+            return f"needs at least {context['min_length']}, has {context['actual_length']}"
+        case "too_long":
+            return f"takes at most {context['max_length']}"
+        case "string_pattern_mismatch":
+            examples = [place["examples"][0] for place in _places(schema, schema, detail["loc"]) if "examples" in place]
+            like = f"must look like {examples[0]}: " if examples else ""
+            return f"{like}it must match {context['pattern']}"
+        case _:
+            return detail["msg"].removeprefix("Value error, ")
+
+
+def _places(schema: Mapping[str, Any], root: Mapping[str, Any], location: Sequence[int | str]) -> Iterator[Any]:
+    """What a JSON Schema says about a location: several parts of it where one of several types may stand."""
+    if "$ref" in schema:
+        yield from _places(root["$defs"][schema["$ref"].rpartition("/")[2]], root, location)
+    for choice in schema.get("anyOf", ()):
+        yield from _places(choice, root, location)
+    if not location:
+        yield schema
+        return
+    first, rest = location[0], location[1:]
+    inner = schema.get("items") if isinstance(first, int) else schema.get("properties", {}).get(first)
+    if inner:
+        yield from _places(inner, root, rest)
 
 
 def _path(location: Iterable[int | str]) -> str:

@@ -25,6 +25,7 @@ from sbc.api.live import QualityJson
 from sbc.models import CallRecord
 from sbc.statistics import Direction, Interval, figures
 from tenants.api.pagination import Pages
+from tenants.api.serializers import Choice
 
 #: The longest time that statistics are made of at once.
 LONGEST_SPAN = timedelta(days=31)
@@ -201,7 +202,7 @@ class StatisticsJson(serializers.Serializer[Any]):
 class StatisticsQuery(serializers.Serializer[Any]):
     since = serializers.DateTimeField(required=False)
     until = serializers.DateTimeField(required=False)
-    interval = serializers.ChoiceField(choices=[interval.value for interval in Interval], default=Interval.ALL.value)
+    interval = Choice(choices=[interval.value for interval in Interval], default=Interval.ALL.value)
     trunk = serializers.CharField(required=False, max_length=32)
 
 

@@ -11,17 +11,17 @@ from services.entry import ItemRequest
 from services.models import Action, SegmentKind, Size
 from services.orders import MOST_ITEMS
 from services.segments import MOST_PREFIXES, SegmentRequest
-from tenants.api.serializers import StrictSerializer, Text, Whole, one_line
+from tenants.api.serializers import Choice, StrictSerializer, Text, Whole, one_line
 
 
 class ItemBody(StrictSerializer):
     """An add takes kind, pop, name, size, spec; a modify service and name, size or spec; a delete service alone."""
 
-    action = serializers.ChoiceField(choices=Action.choices)
+    action = Choice(choices=Action.choices)
     kind = Text(max_length=32, required=False)
     pop = Text(max_length=16, required=False)
     name = Text(max_length=64, required=False)
-    size = serializers.ChoiceField(choices=Size.choices, required=False)
+    size = Choice(choices=Size.choices, required=False)
     spec = serializers.DictField(required=False, help_text="As the offering's `schema` says.")
     service = Text(max_length=64, required=False, help_text="The id of a service.")
 
@@ -52,13 +52,13 @@ class ServiceBody(StrictSerializer):
     """What to change; a spec is given whole. Secrets that stay are sent as they are shown, masked."""
 
     name = Text(max_length=64, required=False)
-    size = serializers.ChoiceField(choices=Size.choices, required=False)
+    size = Choice(choices=Size.choices, required=False)
     spec = serializers.DictField(required=False)
 
 
 class SegmentBody(StrictSerializer):
     name = Text(max_length=64, validators=[one_line])
-    kind = serializers.ChoiceField(choices=SegmentKind.choices, default=SegmentKind.PRIVATE)
+    kind = Choice(choices=SegmentKind.choices, default=SegmentKind.PRIVATE)
     pop = Text(max_length=16, required=False, allow_null=True, default=None)
     uni = Text(max_length=64, required=False, allow_null=True, default=None)
     mtu = Whole(default=1500, min_value=1280, max_value=9216)

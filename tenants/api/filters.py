@@ -43,6 +43,17 @@ class Filters(DjangoFilterBackend):  # type: ignore[misc]  # untyped library
         filtered: QuerySet[Any] = super().filter_queryset(request, queryset, view)
         return filtered
 
+    def get_filterset(self, request: Request, queryset: QuerySet[Any], view: Any) -> Any:
+        """The filters, which name what can be chosen when they are given something else."""
+        filterset = super().get_filterset(request, queryset, view)
+        fields: dict[str, Any] = filterset.form.fields if filterset else {}
+        for field in fields.values():
+            if isinstance(field, forms.ChoiceField):
+                choices: Any = field.choices  # an iterator, whatever its type says
+                words = ", ".join(str(value) for value, _ in choices if value != "")
+                field.error_messages["invalid_choice"] = f"use one of: {words}"
+        return filterset
+
 
 class Ordering(OrderingFilter):
     """`?ordering=-name`, by the view's `ordering_fields`; always ends with the key, so that pages do not overlap."""

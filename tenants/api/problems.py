@@ -26,6 +26,8 @@ from worker.errors import TemporaryError
 
 CONTENT_TYPE = "application/problem+json"
 
+HOW_TO_SAY_WHO = exceptions.ErrorDetail("send a token as `Authorization: Bearer naas_...`, or log in at /login/")
+
 #: Code and title of the refusals that DRF and Django raise.
 NAMED: dict[type[Exception], tuple[str, str]] = {
     exceptions.ParseError: ("malformed", "The request body cannot be read"),
@@ -50,6 +52,8 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response | None:
             error = exceptions.NotFound()
         case PermissionDenied():
             error = exceptions.PermissionDenied()
+        case exceptions.NotAuthenticated():
+            error.detail = HOW_TO_SAY_WHO
         case TemporaryError():
             return _unavailable(request, str(error), error.delay)
         case OperationalError():

@@ -51,6 +51,15 @@ class Whole(serializers.IntegerField):
         return super().to_internal_value(data)
 
 
+class Choice(serializers.ChoiceField):
+    """One of several words. A refusal names them."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if str(data) not in self.choice_strings_to_values:
+            raise serializers.ValidationError(f"Use one of: {', '.join(self.choice_strings_to_values)}.")
+        return super().to_internal_value(data)
+
+
 class TenantSummary(serializers.ModelSerializer[Tenant]):
     class Meta:
         model = Tenant
@@ -83,7 +92,7 @@ class Token(serializers.ModelSerializer[ApiToken]):
 
 class TokenRequest(StrictSerializer):
     name = Text(max_length=100, validators=[one_line])
-    role = serializers.ChoiceField(choices=ROLES)
+    role = Choice(choices=ROLES)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 

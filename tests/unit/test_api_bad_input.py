@@ -64,6 +64,7 @@ GOOD: dict[str, Any] = {
 }
 
 SPEC = "items[0].spec"
+PORT = f"{SPEC}.ports[0]"
 NEIGHBOUR = f"{SPEC}.bgp.neighbours[0]"
 
 ORDERS: list[tuple[str, Any, str]] = [
@@ -351,6 +352,25 @@ def test_the_good_requests_are_good(caller, site, standing):
 @pytest.mark.parametrize(("where", "what", "wrong"), ORDERS, ids=map(names, ORDERS))
 def test_an_order_that_is_wrong_says_where(caller, site, where, what, wrong):
     assert wrong in paths(refused(caller, "POST", "orders", at(GOOD, where, what)))
+
+
+@pytest.mark.parametrize(
+    ("where", "what", "words"),
+    [
+        ("items[0].action", "destroy", "Use one of: add, modify, delete."),
+        ("items[0].size", ["S"], "Use one of: S, M, L."),
+        (f"{SPEC}.colour", "red", "there is no such field; there are: ports, static_routes, bgp, nat"),
+        (f"{PORT}.colour", "red", "there is no such field; there are: name, segment, addresses"),
+        (f"{SPEC}.ports", [], "needs at least 1, has 0"),
+        (f"{PORT}.name", "a;b", "must look like wan: it must match"),
+        (f"{PORT}.addresses[0]", "here", "must look like 192.0.2.1/24: it must match"),
+        (f"{NEIGHBOUR}.description", "a\nb", "must look like branch office, 2nd line: it must match"),
+    ],
+)
+def test_what_is_wrong_is_said_once_and_with_what_would_be_right(caller, site, where, what, words):
+    problem = refused(caller, "POST", "orders", at(GOOD, where, what))
+    ((path, message),) = [(error["path"], error["message"]) for error in problem["errors"]]
+    assert (path, message[: len(words)]) == (where, words)
 
 
 @pytest.mark.parametrize(("where", "what", "wrong"), SEGMENTS, ids=map(names, SEGMENTS))

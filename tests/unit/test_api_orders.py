@@ -226,7 +226,8 @@ def test_services_can_be_filtered(caller, standing):
         ({"health": "down"}, 0),
     ):
         assert caller.get("services", **query).json()["count"] == count, query
-    assert_problem(caller.get("services", state="on"), 400, "invalid", "state")
+    problem = assert_problem(caller.get("services", state="on"), 400, "invalid", "state")
+    assert problem["detail"].startswith("state: use one of: feasibilityChecked, designed,")
 
 
 def test_events_come_newest_first(caller, standing):

@@ -39,7 +39,7 @@ def owner(tenant: Tenant) -> Caller:
 
 def test_without_a_credential_the_answer_says_how_to_give_one(db):
     response = Caller(None).get("me")
-    assert_problem(response, 401, "not-authenticated")
+    assert "`Authorization: Bearer naas_...`" in assert_problem(response, 401, "not-authenticated")["detail"]
     assert response["WWW-Authenticate"].startswith("Bearer")
 
 

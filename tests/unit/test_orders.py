@@ -193,6 +193,14 @@ def test_two_orders_cannot_change_one_service_at_once(standing: ServiceInstance,
         orders.place(actor=actor, items=[ItemRequest(action="modify", service=standing.pk, size="L")])
 
 
+def test_one_order_cannot_change_a_service_twice(standing: ServiceInstance, actor: Actor) -> None:
+    items = [ItemRequest(action="modify", service=standing.pk, size=size) for size in ("M", "L")]
+    with pytest.raises(Invalid) as refused:
+        orders.place(actor=actor, items=items)
+    (problem,) = refused.value.problems
+    assert (problem.path, problem.message) == ("items[1].service", "items[0] is about edge already; join the two")
+
+
 def test_a_preview_writes_nothing_and_tells_steps_and_prices(actor: Actor, lan: Segment, core: Segment) -> None:
     (item,) = orders.preview(actor=actor, items=[router()])
     assert [step.action for step in item.rehearsal.steps][:2] == ["add segment", "add segment"]

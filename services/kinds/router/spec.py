@@ -46,7 +46,11 @@ def _translation(text: str) -> str:
 
 _ADDRESS4: TypeAdapter[str] = TypeAdapter(Address4)
 #: One type, not a union of two: what is wrong is then said once, at the field's own path.
-Translation = Annotated[str, Field(pattern=r"^(masquerade|[0-9]{1,3}(\.[0-9]{1,3}){3})$"), AfterValidator(_translation)]
+Translation = Annotated[
+    str,
+    Field(pattern=r"^(masquerade|[0-9]{1,3}(\.[0-9]{1,3}){3})$", examples=["masquerade"]),
+    AfterValidator(_translation),
+]
 
 
 class RouterPort(Spec):
