@@ -193,7 +193,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-LOGIN_URL = "/admin/login/"
+LOGIN_URL = "/login/"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/"
 SESSION_COOKIE_AGE = 12 * 3600
 
 # --- what browsers are told -----------------------------------------------------------
@@ -264,6 +265,7 @@ UNFOLD = {
     ],
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
+    "LOGIN": {"form": "tenants.pages.StaffLogin"},
     "DASHBOARD_CALLBACK": "services.admin.dashboard.show",
     "SIDEBAR": {
         "show_search": False,
@@ -336,6 +338,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "caller": env.str("NAAS_RATE_CALLER", default="1200/min"),
         "stranger": env.str("NAAS_RATE_STRANGER", default="60/min"),
+        "login": env.str("NAAS_RATE_LOGIN", default="20/min"),
     },
     "DEFAULT_SCHEMA_CLASS": "tenants.api.schema.Schema",
     "EXCEPTION_HANDLER": "tenants.api.problems.handle",

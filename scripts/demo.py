@@ -261,7 +261,8 @@ def say_what_next(place: Place, account: Account, service: Json, sbc: Json) -> N
     api = f"{account.site_url}/api/v1"
     say()
     say(f"[bold]Address[/]  {account.site_url}, the API's documentation at {account.site_url}/api/docs/")
-    say(f"[bold]Login[/]    {escape(account.email)}, password in {escape(str(login_file(place)))}")
+    login = f"{account.site_url}/login/"
+    say(f"[bold]Login[/]    {escape(account.email)} at {login}, password in {escape(str(login_file(place)))}")
     say(f"[bold]Token[/]    in {escape(str(token_file(place)))}")
     say()
     say("[bold]Try next[/]")

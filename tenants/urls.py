@@ -1,11 +1,15 @@
-"""What stands beside the API itself: its description, its browsable documentation, and health."""
+"""What stands beside the API itself: the front door, the API's description and browsable documentation, and health."""
 
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from tenants import health
+from tenants import health, pages
 
 urlpatterns = [
+    path("", pages.home, name="home"),
+    path("login/", pages.Login.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

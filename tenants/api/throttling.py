@@ -65,3 +65,12 @@ class Strangers(Window):
 
     def get_cache_key(self, request: Request, view: Any) -> str:
         return str(self.get_ident(request))
+
+
+class Attempts(Window):
+    """Passwords sent from an address, right or wrong."""
+
+    scope = "login"
+
+    def get_cache_key(self, request: Request, view: Any) -> str:
+        return str(self.get_ident(request))
