@@ -377,8 +377,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
-#: As the console writes a moment.
-DATETIME_FORMAT = "Y-m-d H:i:s"
+#: Django takes the formats of its own language files before those of the settings.
+FORMAT_MODULE_PATH = ["naas.formats"]
 
 LOGGING = {
     "version": 1,

@@ -43,7 +43,7 @@ def steps_table(title: str, steps: Iterable[DeploymentStep], *, about: str = "",
         title,
         HEADERS,
         [cells(step) for step in run[:MOST_STEPS]],
-        "The PoP has not reported a step of this yet.",
+        "The PoP has reported no step of this. A change of a name alone takes none.",
         about=f"{about}{total}".strip(),
         more=more,
     )

@@ -206,3 +206,9 @@ def test_a_tenant_leads_to_all_it_has(filled: Tenant, ops: Client) -> None:
 def test_the_history_of_a_row_is_the_audit_trail(filled: Tenant, ops: Client) -> None:
     answer = ops.get(f"{page_of(filled).removesuffix('change/')}history/", follow=True)
     assert answer.status_code == 200 and "tenant.open" in answer.content.decode()
+
+
+def test_moments_are_written_to_the_second(filled: Tenant, ops: Client) -> None:
+    event = AuditEvent.unscoped.first()
+    assert event is not None
+    assert f"{event.at:%Y-%m-%d %H:%M:%S}<" in ops.get(list_of(AuditEvent)).content.decode()
