@@ -16,7 +16,7 @@ from services import orders
 from services.health import assess
 from services.locks import lock_tenant
 from services.models import Deployment, DeploymentStep, Pop, ServiceEvent, ServiceInstance
-from worker.report import Beat, Phase, Report, StepReport
+from worker.report import Beat, Phase, Report, StepReport, StepState
 
 #: Seconds for which a deployment that was just sent may be missing from a heartbeat.
 SETTLING = 60
@@ -39,6 +39,8 @@ def take(report: Report) -> None:
         return
     if _is_progress(deployment, report):
         return
+    if report.phase is not Phase.CONVERGING:
+        _end_steps(deployment)
     arrived = report.phase in (Phase.CONVERGED, Phase.GONE)
     if arrived:
         deployment.observed_generation = report.generation
@@ -103,6 +105,12 @@ def _take_steps(deployment: Deployment, generation: int, steps: Iterable[StepRep
         unique_fields=["deployment", "generation", "run", "position"],
         update_fields=["state", "duration_ms", "message"],
     )
+
+
+def _end_steps(deployment: Deployment) -> None:
+    """Steps of a run that a kill, a cancellation or a lost message kept from telling their end go on no longer."""
+    begun = DeploymentStep.unscoped.filter(deployment=deployment, state=StepState.RUNNING)
+    begun.update(state=StepState.FAILED, message="broken off; the PoP went on without it")
 
 
 def _latest(steps: Iterable[StepReport]) -> Iterable[StepReport]:
