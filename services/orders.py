@@ -37,7 +37,16 @@ from services.lifecycle import (
 )
 from services.limits import check_limits
 from services.locks import lock_pops, lock_tenant
-from services.models import Action, Deployment, OfferingSize, OrderItem, ProductOrder, Revision, ServiceInstance
+from services.models import (
+    Action,
+    Address,
+    Deployment,
+    OfferingSize,
+    OrderItem,
+    ProductOrder,
+    Revision,
+    ServiceInstance,
+)
 from services.rehearsal import Rehearsal, rehearse
 from services.secrets import reveal
 from tenants import scope
@@ -117,7 +126,8 @@ def preview(*, actor: Actor, items: Sequence[ItemRequest]) -> tuple[ItemPreview,
         }
         draft = ProductOrder(tenant=actor.tenant, placed_by=actor.label, deadline=_deadline(None))
         order = _enter_all(draft, items)
-        found = tuple(_preview(item, before.get(item.instance_id)) for item in order.items.select_related("instance"))
+        listed = list(order.items.select_related("instance"))
+        found = tuple(_preview(item, before.get(item.instance_id), _shared(listed, item)) for item in listed)
         transaction.set_rollback(True)
     return found
 
@@ -264,13 +274,24 @@ def _enter_all(order: ProductOrder, items: Sequence[ItemRequest]) -> ProductOrde
     return order
 
 
-def _preview(item: OrderItem, before: tuple[ServiceInstance, DesiredState] | None) -> ItemPreview:
+def _shared(items: Sequence[OrderItem], item: OrderItem) -> frozenset[str]:
+    """The segments on which services stand that neither this item nor an earlier one takes away."""
+    leaving = {earlier.instance_id for earlier in items[: item.position] if earlier.action == Action.DELETE}
+    others = Address.unscoped.filter(tenant=item.tenant_id, instance__state=ServiceState.ACTIVE)
+    return frozenset(
+        others.exclude(instance__in=leaving | {item.instance_id}).values_list("segment_id", flat=True).distinct()
+    )
+
+
+def _preview(
+    item: OrderItem, before: tuple[ServiceInstance, DesiredState] | None, shared: frozenset[str]
+) -> ItemPreview:
     size = before[0].size if before else None
     return ItemPreview(
         action=item.action,
         service=item.instance.name,
         kind=item.instance.kind,
-        rehearsal=rehearse(before[1] if before else None, design(item.instance)[item.instance.pop_id]),
+        rehearsal=rehearse(before[1] if before else None, design(item.instance)[item.instance.pop_id], shared),
         setup=item.setup_price,
         monthly_before=size.monthly_price if size else Decimal(0),
         monthly_after=item.monthly_price,

@@ -6,6 +6,7 @@ would follow: a preview cannot differ from the real thing by being written twice
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from worker.apply import apply
@@ -13,7 +14,7 @@ from worker.plan import plan
 from worker.reconcile import observe
 from worker.report import StepReport
 from worker.runtime.memory import MemoryRuntime
-from worker.topology import DesiredState, Nic
+from worker.topology import DesiredState, Nic, Wire
 from worker.wiring.memory import MemoryWiring
 
 
@@ -32,14 +33,28 @@ class Rehearsal:
     interrupts: tuple[str, ...]
 
 
-def rehearse(before: DesiredState | None, after: DesiredState) -> Rehearsal:
-    """The steps from `before` (nothing, when the service is new) to `after`. Raises `PermanentError`."""
+#: Who stands on a shared segment in a rehearsal. No instance is called so.
+OTHERS = "others"
+
+
+def rehearse(before: DesiredState | None, after: DesiredState, shared: Collection[str] = ()) -> Rehearsal:
+    """The steps from `before` (nothing, when the service is new) to `after`. Raises `PermanentError`.
+
+    `shared` are ids of segments on which other services stand: they are there already, and stay.
+    """
     runtime, wiring = MemoryRuntime(), MemoryWiring(_interfaces(before, after))
+    _share(wiring, before or after, shared)
     if before is not None:
         apply(plan(before, observe(before.instance, runtime, wiring)), runtime, wiring, _silent)
     coming = plan(after, observe(after.instance, runtime, wiring))
     steps = tuple(RehearsedStep(step.action, step.subject, step.reason) for step in coming.steps)
     return Rehearsal(steps, tuple(sorted(coming.interrupts)))
+
+
+def _share(wiring: MemoryWiring, now: DesiredState, shared: Collection[str]) -> None:
+    for position, segment in enumerate(segment for segment in now.segments if segment.id in shared):
+        wiring.add_segment(segment)
+        wiring.plug(OTHERS, Wire(OTHERS, f"p{position}", segment.id), OTHERS, mtu=segment.mtu)
 
 
 def _interfaces(*states: DesiredState | None) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,13 +10,14 @@ import pytest
 from django.utils import timezone
 
 from naas.core.errors import CapacityExceeded, Conflict, Forbidden, Invalid, QuotaExceeded
-from services import orders, sweep
+from services import orders, reports, sweep
 from services.design import design
 from services.entry import ItemRequest
 from services.lifecycle import Health, OrderState, ServiceState
 from services.models import (
     Address,
     Deployment,
+    DeploymentStep,
     OrderItem,
     Pop,
     PopStatus,
@@ -26,8 +28,8 @@ from services.models import (
 )
 from tenants.actor import Actor, ActorKind, Role
 from tenants.models import AuditEvent, Quota, Tenant, TenantStatus
-from tests.unit.conftest import found, fresh, router
-from worker.report import Condition, Phase, Status
+from tests.unit.conftest import found, fresh, ordered, router
+from worker.report import Condition, Phase, Report, Status, StepReport, StepState
 
 pytestmark = pytest.mark.django_db
 
@@ -201,6 +203,17 @@ def test_one_order_cannot_change_a_service_twice(standing: ServiceInstance, acto
     assert (problem.path, problem.message) == ("items[1].service", "items[0] is about edge already; join the two")
 
 
+def test_a_step_whose_end_was_never_told_is_not_running_for_ever(standing: ServiceInstance) -> None:
+    deployment = Deployment.unscoped.get(instance=standing)
+    begun = StepReport("r1", 0, 2, "plug", "router:lan", "missing", StepState.RUNNING, 2e9)
+    progress = Report(deployment.pop_id, standing.pk, 1, Phase.CONVERGING, steps=(begun,), at=2e9)
+    reports.take(progress)
+    assert DeploymentStep.unscoped.get().state == StepState.RUNNING
+    found(standing, Phase.CONVERGED)
+    step = DeploymentStep.unscoped.get()
+    assert (step.state, step.message) == (StepState.FAILED, "broken off; the PoP went on without it")
+
+
 def test_a_preview_writes_nothing_and_tells_steps_and_prices(actor: Actor, lan: Segment, core: Segment) -> None:
     (item,) = orders.preview(actor=actor, items=[router()])
     assert [step.action for step in item.rehearsal.steps][:2] == ["add segment", "add segment"]
@@ -215,6 +228,21 @@ def test_a_preview_of_a_larger_size_says_what_is_interrupted(standing: ServiceIn
     assert item.rehearsal.interrupts
     assert item.monthly_after > item.monthly_before > 0
     assert fresh(standing).generation == 1
+
+
+def previewed(actor: Actor, *items: ItemRequest) -> list[list[str]]:
+    """The steps of each item that concern segments."""
+    previews = orders.preview(actor=actor, items=items)
+    return [[step.action for step in item.rehearsal.steps if "segment" in step.action] for item in previews]
+
+
+def test_a_preview_leaves_a_segment_to_the_others_on_it(standing: ServiceInstance, actor: Actor) -> None:
+    second = {"ports": [{"name": "lan", "segment": "lan"}]}
+    assert previewed(actor, replace(router("second"), spec=second)) == [[]]
+    other = ordered(actor, replace(router("second"), spec=second))
+    leaving, last = (ItemRequest(action="delete", service=instance.pk) for instance in (other, standing))
+    assert previewed(actor, leaving) == [[]]
+    assert previewed(actor, leaving, last) == [[], ["remove segment", "remove segment"]]
 
 
 def test_addresses_that_a_modify_no_longer_uses_are_given_back_only_when_it_stands(
