@@ -50,7 +50,7 @@ def _end(dialog: Dialog) -> None:
 
 
 def _find(wanted: str) -> Dialog | None:
-    """The dialog of a call. The store knows those answered a second ago and longer; Kamailio is asked for the others."""
+    """The dialog of a call. The store knows those answered a second ago and longer; Kamailio is asked for others."""
     parts = wanted.split("-")
     if len(parts) != 3 or not all(part.isdecimal() for part in parts):
         return None
