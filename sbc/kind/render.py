@@ -27,9 +27,12 @@ FILES = "/etc/naas"
 #: For TLS 1.2: forward secrecy and authenticated encryption only. Those of TLS 1.3 are all of that kind.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
+#: Every start has a number of its own. rtpengine tells a question by server, process and counter, and what it has heard
+#: before it answers as it did then, with another call's media: processes and counters are the same after each start.
+_START = 'exec kamailio -A STARTED=$(od -An -N3 -tu4 /dev/urandom | tr -d " ") "$@"'
 #: The default allocator of Kamailio is a debugging one and doubles the CPU.
 _KAMAILIO = (
-    *("kamailio", "-DD", "-E", "-x", "tlsf", "-X", "tlsf", "-m", "256", "-M", "8"),
+    *("sh", "-c", _START, "kamailio", "-DD", "-E", "-x", "tlsf", "-X", "tlsf", "-m", "256", "-M", "8"),
     *("-Y", RUN, "-w", "/tmp", "-f", f"{FILES}/kamailio.cfg"),  # noqa: S108 - the container's own tmpfs
 )
 REDIS = ("/usr/lib/naas/entry", f"{FILES}/redis.conf")

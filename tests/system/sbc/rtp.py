@@ -1,7 +1,6 @@
 """Real media for tests: RTP and RTCP (RFC 3550) or SRTP (RFC 3711) from a namespace, counted where it arrives.
 
-SRTP is AES_CM_128_HMAC_SHA1_80 without a master key identifier, its rollover counter kept at zero: nobody here
-sends for as long as it takes to go round.
+SRTP is AES_CM_128_HMAC_SHA1_80 without a master key identifier.
 """
 
 from __future__ import annotations
@@ -91,30 +90,32 @@ class Key:
         salt = int.from_bytes(self.master[16:], "big")
         return _keystream(self.master[:16], (salt ^ (label << 48)) << 16, length)
 
-    def protect(self, packet: bytes) -> bytes:
-        sealed = packet[:12] + self._crypt(packet)
-        return sealed + self._tag(sealed)
+    def protect(self, packet: bytes, rollover: int = 0) -> bytes:
+        """The packet sealed, when its sequence number has gone round so many times."""
+        sealed = packet[:12] + self._crypt(packet, rollover)
+        return sealed + self._tag(sealed, rollover)
 
-    def open(self, packet: bytes) -> bytes | None:
+    def open(self, packet: bytes, rollover: int = 0) -> bytes | None:
         """The RTP packet within, or None when it was not made with this key."""
         sealed, tag = packet[:-TAG], packet[-TAG:]
-        if not hmac.compare_digest(tag, self._tag(sealed)):
+        if not hmac.compare_digest(tag, self._tag(sealed, rollover)):
             return None
-        return sealed[:12] + self._crypt(sealed)
+        return sealed[:12] + self._crypt(sealed, rollover)
 
-    def _crypt(self, packet: bytes) -> bytes:
+    def _crypt(self, packet: bytes, rollover: int) -> bytes:
         sequence, ssrc = struct.unpack("!2xH4xI", packet[:12])
         salt = int.from_bytes(self._derived(2, 14), "big")
-        counter = (salt << 16) ^ (ssrc << 64) ^ (sequence << 16)
+        counter = (salt << 16) ^ (ssrc << 64) ^ (rollover << 32) ^ (sequence << 16)
         stream = _keystream(self._derived(0, 16), counter, len(packet) - 12)
         return bytes(a ^ b for a, b in zip(packet[12:], stream, strict=True))
 
-    def _tag(self, sealed: bytes) -> bytes:
-        return hmac.new(self._derived(1, 20), sealed + bytes(4), hashlib.sha1).digest()[:TAG]
+    def _tag(self, sealed: bytes, rollover: int) -> bytes:
+        return hmac.new(self._derived(1, 20), sealed + rollover.to_bytes(4, "big"), hashlib.sha1).digest()[:TAG]
 
 
 class Stream:
-    """One end's media. `heard` counts what arrived by payload type, `spoiled` what was not for us."""
+    """One end's media. `heard` counts what arrived by payload type, `spoiled` what was not for us; `arrivals` are the
+    times at which it was taken in (monotonic seconds)."""
 
     def __init__(self, namespace: str, host: str, port: int, key: Key | None = None, payload: int = PCMA) -> None:
         self.host, self.port, self.key, self.payload = host, port, key, payload
@@ -127,6 +128,8 @@ class Stream:
         self.ssrc, self.sequence, self.timestamp = secrets.randbits(32), 100, 0
         self.heard: Counter[int] = Counter()
         self.spoiled = 0
+        self.arrivals: list[float] = []
+        self._last_heard: int | None = None
         self.bodies: list[bytes] = []
         self.reports: list[tuple[int, bytes]] = []
         self.peer_ssrc = 0
@@ -149,22 +152,44 @@ class Stream:
         kind = self.payload if payload is None else payload
         head = struct.pack("!BBHII", 0x80, kind, self.sequence & 0xFFFF, self.timestamp, self.ssrc)
         packet = head + body
-        self.rtp.sendto(self.key.protect(packet) if self.key and self.peer_key else packet, self.peer)
+        if self.key and self.peer_key:
+            packet = self.key.protect(packet, self.sequence >> 16)
+        self.rtp.sendto(packet, self.peer)
         self.sequence += 1
         self.timestamp += SAMPLES
 
     def listen(self) -> None:
         """Take in what has arrived."""
         for packet in _waiting(self.rtp):
-            opened = self.peer_key.open(packet) if self.peer_key else packet
+            opened = self._opened(packet)
             if opened is None:
                 self.spoiled += 1
                 continue
+            self.arrivals.append(time.monotonic())
             self.heard[opened[1] & 0x7F] += 1
             self.peer_ssrc = struct.unpack("!I", opened[8:12])[0]
             self.bodies.append(opened[12:])
         for packet in _waiting(self.rtcp):
             self.reports.append((_ntp_middle(time.time()), packet))
+
+    def _opened(self, packet: bytes) -> bytes | None:
+        if self.peer_key is None:
+            return packet
+        index = self._index(packet)
+        opened = self.peer_key.open(packet, index >> 16)
+        if opened is not None:
+            self._last_heard = max(index, self._last_heard or 0)
+        return opened
+
+    def _index(self, packet: bytes) -> int:
+        """Sequence number and how often it has gone round, as near to the last as can be (RFC 3711, 3.3.1)."""
+        sequence = int.from_bytes(packet[2:4], "big")
+        if self._last_heard is None:
+            return sequence
+        around = self._last_heard >> 16
+        candidates = [sequence | rollover << 16 for rollover in (around - 1, around, around + 1) if rollover >= 0]
+        last = self._last_heard
+        return min(candidates, key=lambda index: abs(index - last))
 
     def report(self, *, lost: int = 0, jitter: int = 0) -> None:
         """Say by RTCP what was sent, and how it came in: `lost` of 256, `jitter` in ms."""
