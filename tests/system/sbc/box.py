@@ -74,6 +74,7 @@ class Box:
         )
         self._captures: list[Sipp] = []
         self._newcomers = ADDRESSES.stop
+        self._outsiders: list[str] = []
 
     # --- the SBC ---
 
@@ -215,6 +216,19 @@ class Box:
         run("ip", "-n", self.namespace(side), "addr", "add", address, "dev", "sbc0")
         return self._newcomers
 
+    def outsider(self, side: str) -> tuple[str, str]:
+        """A machine of its own on this side: its namespace, and the one address that it has."""
+        self._newcomers += 1
+        namespace, address = f"{self.name}-{self._newcomers}", f"{SIDES[side][1]}.{self._newcomers}"
+        run("ip", "netns", "add", namespace)
+        self._outsiders.append(namespace)
+        link = ("link", "add", "sbc0", "link", "sbc0", "netns", namespace, "type", "macvlan", "mode", "bridge")
+        run("ip", "-n", self.namespace(side), *link)
+        run("ip", "-n", namespace, "addr", "add", f"{address}/24", "dev", "sbc0")
+        run("ip", "-n", namespace, "link", "set", "sbc0", "up")
+        run("ip", "-n", namespace, "link", "set", "lo", "up")
+        return namespace, address
+
     def spawn(self, side: str, *command: str, output: IO[bytes] | int = subprocess.DEVNULL) -> Sipp:
         inside = ["ip", "netns", "exec", self.namespace(side), *command]
         return subprocess.Popen(inside, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.dir)
@@ -268,8 +282,8 @@ class Box:
             process.terminate()
         for part in ("-kamailio", "-rtpengine", "-redis", ""):
             run("docker", "rm", "-f", self.name + part, check=False)
-        for side in SIDES:
-            run("ip", "netns", "del", self.namespace(side), check=False)
+        for namespace in (*self._outsiders, *map(self.namespace, SIDES)):
+            run("ip", "netns", "del", namespace, check=False)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def _container(self, name: str, *command: str, options: tuple[str, ...] = ()) -> None:

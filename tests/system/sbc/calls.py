@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 from typing import Any
 
@@ -79,3 +80,9 @@ def call(
             process.kill()
             process.wait()
     assert not any(status), f"{status}\n{box.said()}"
+
+
+def failed_calls(box: Box) -> int:
+    """How many calls of the PBX's plain-call at its first address failed, as its sipp said when it ended."""
+    screen = (box.dir / f"pbx-plain-call-{INSIDE}.2.out").read_text(errors="replace")
+    return int(re.findall(r"Failed call +\| +\d+ +\| +(\d+)", screen)[-1])

@@ -24,16 +24,22 @@ _START = re.compile(
 _HEX = re.compile(rb"(?:[0-9A-Fa-f]{2}){4,}")
 
 
-def payloads(file: Path) -> list[bytes]:
-    """The frames of a capture file."""
+def frames(file: Path) -> list[tuple[float, bytes]]:
+    """The frames of a capture file, and when each came (Unix time)."""
     data = file.read_bytes()
     order = "<" if data[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1") else ">"
-    at, frames = 24, []
+    fraction = 1e-9 if data[:4] in (b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d") else 1e-6
+    at, found = 24, []
     while at + 16 <= len(data):
-        (length,) = struct.unpack(order + "I", data[at + 8 : at + 12])
-        frames.append(data[at + 16 : at + 16 + length])
+        seconds, parts, length = struct.unpack(order + "III", data[at : at + 12])
+        found.append((seconds + parts * fraction, data[at + 16 : at + 16 + length]))
         at += 16 + length
-    return frames
+    return found
+
+
+def payloads(file: Path) -> list[bytes]:
+    """The frames of a capture file."""
+    return [frame for _, frame in frames(file)]
 
 
 def messages(file: Path) -> list[bytes]:

@@ -194,6 +194,22 @@ def test_a_scanner_that_says_so_is_banned_at_once(box: Box) -> None:
     assert bans(box)[f"{OUTSIDE}.{host}"] == "scanner"
 
 
+@pytest.mark.parametrize(
+    ("agent", "caller"),
+    [
+        ("VaxSIPUserAgent/3.5", "<sip:200@pbx.example>;tag=7d01"),
+        ("Smapper 2", '"Siwar Smap" <sip:siwar@pbx.example>;tag=8f0131323334zz'),
+        ("Yealink SIP-T46U 108.86", "<sip:200@pbx.example>;tag=3962107131"),
+        ("Linphone Desktop/5.2", "<sip:200@pbx.example>;tag=01353235a9"),
+    ],
+)
+def test_an_honest_telephone_is_not_taken_for_a_scanner(box: Box, agent: str, caller: str) -> None:
+    reload(box, tables(REMOTE))
+    with wire(box, "carrier", box.newcomer("carrier")) as phone:
+        for _ in range(2):
+            assert phone.ask(phone.request("REGISTER", "200", f"From: {caller}", agent=agent)) == 401
+
+
 def ban(box: Box) -> int:
     """An address of the carrier's side, banned."""
     host = box.newcomer("carrier")
@@ -251,6 +267,13 @@ def md5(*parts: str) -> str:
     return hashlib.md5(":".join(parts).encode(), usedforsecurity=False).hexdigest()
 
 
+def credentials(user: str, password: str, nonce: str, method: str, uri: str) -> str:
+    """The answer to a challenge (RFC 2617)."""
+    response = md5(md5(user, "sbc.example", password), nonce, "00000001", "0a", "auth", md5(method, uri))
+    fields = f'username="{user}", realm="sbc.example", nonce="{nonce}", uri="{uri}", response="{response}"'
+    return f'Digest {fields}, qop=auth, nc=00000001, cnonce="0a"'
+
+
 def invite(caller: Wire, user: str, password: str, number: str = "+4940222") -> int | None:
     """What comes of a call with this password, once it was asked for."""
     call_id = f"Call-ID: {secrets.token_hex(8)}"
@@ -260,9 +283,7 @@ def invite(caller: Wire, user: str, password: str, number: str = "+4940222") -> 
     assert challenge.startswith("SIP/2.0 407"), challenge
     [nonce] = re.findall(r'nonce="([^"]+)"', challenge)
     uri = f"sip:{number}@{caller.sbc}"
-    response = md5(md5(user, "sbc.example", password), nonce, "00000001", "0a", "auth", md5("INVITE", uri))
-    fields = f'username="{user}", realm="sbc.example", nonce="{nonce}", uri="{uri}", response="{response}"'
-    header = f'Proxy-Authorization: Digest {fields}, qop=auth, nc=00000001, cnonce="0a"'
+    header = f"Proxy-Authorization: {credentials(user, password, nonce, 'INVITE', uri)}"
     caller.send(caller.request("INVITE", number, header, call_id, "CSeq: 2 INVITE"))
     mine = (answer for answer in caller.heard(0.5) if call_id.encode() in answer and b"\r\nCSeq: 2 " in answer)
     return next((found for found in map(code, mine) if found != 100), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import secrets
 import socket
 import time
@@ -86,6 +87,12 @@ class Wire:
         """The code of the first answer, None when none comes in time."""
         self.send(message)
         return next((code(answer) for answer in self.heard(seconds)), None)
+
+    def answers(self, message: bytes, seconds: float = 0.5) -> Iterator[int]:
+        """The codes that answer this message and no other, but for 100."""
+        own = re.findall(rb"\r\nCall-ID: \S+", message)[0]
+        self.send(message)
+        return (found for answer in self.heard(seconds) if own in answer and (found := code(answer)) != 100)
 
     def codes(self, messages: Iterable[bytes], seconds: float = 1.0) -> list[int]:
         """The codes of all that is answered to all of these."""
