@@ -113,12 +113,14 @@ class Received:
 @dataclass(frozen=True)
 class Observed:
     """What the telephone saw of one call. `setup` is the time from INVITE to 200 and `echo` that of the tone there
-    and back, in ms; both None when there was none. `trouble` says what the telephone itself could not do.
+    and back, in ms; both None when there was none. `warning` is what a refusal said besides (RFC 3261, 20.43);
+    `trouble` says what the telephone itself could not do.
     """
 
     setup: float | None = None
     code: int = 0
     reason: str = ""
+    warning: str = ""
     rang: bool = False
     codec: str = ""
     encrypted: bool = False
@@ -235,7 +237,8 @@ def _failure(wanted: Wanted, observed: Observed) -> str:
 
 def _refusal(wanted: Wanted, observed: Observed) -> str:
     if observed.code >= 300:
-        return f"{wanted.peer} answered {observed.code} {observed.reason}".rstrip()
+        said = f"{wanted.peer} answered {observed.code} {observed.reason}".rstrip()
+        return f"{said}: {observed.warning}" if observed.warning else said
     if observed.code >= 100:
         last = f"{observed.code} {observed.reason}".rstrip()
         return f"{wanted.peer} said {last} and then nothing within {wanted.answer:g} s"

@@ -35,7 +35,7 @@ def _carry_out(phone: Phone, wanted: Wanted) -> Observed:
         if call.broken:
             return Observed(trouble=f"no connection to {wanted.peer}: {call.broken}")
         if call.setup is None:
-            return Observed(code=call.code, reason=call.reason)
+            return Observed(code=call.code, reason=call.reason, warning=call.warning)
         return _talk(phone, wanted, call, echo)
     finally:
         call.hang_up()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -153,6 +154,7 @@ class Call(pjsua2.Call):  # type: ignore[misc]  # the library has no types
         self.setup: float | None = None
         self.code = 0
         self.reason = ""
+        self.warning = ""
         self.broken = ""
         self.over = False
         self.digits = ""
@@ -168,6 +170,8 @@ class Call(pjsua2.Call):  # type: ignore[misc]  # the library has no types
         of_transaction = told.e.type == pjsua2.PJSIP_EVENT_TSX_STATE
         if of_transaction and told.e.body.tsxState.type == pjsua2.PJSIP_EVENT_TRANSPORT_ERROR:
             self.broken = _in_words(info.lastReason)  # The library calls this 503 as well.
+        if of_transaction and told.e.body.tsxState.type == pjsua2.PJSIP_EVENT_RX_MSG:
+            self.warning = _warning(told.e.body.tsxState.src.rdata.wholeMsg)
         if info.state == pjsua2.PJSIP_INV_STATE_CONFIRMED and self.setup is None:
             self.setup = (time.monotonic() - self.began) * 1000
         self.over = self.over or info.state == pjsua2.PJSIP_INV_STATE_DISCONNECTED
@@ -236,6 +240,12 @@ class Call(pjsua2.Call):  # type: ignore[misc]  # the library has no types
         if not sent.updateCount:
             return None
         return Received(sent.pkt - sent.loss, sent.loss, 0, _mean(sent.jitterUsec), _mean(found.rtcp.rttUsec))
+
+
+def _warning(message: str) -> str:
+    """The text of a message's Warning header, empty without one."""
+    found = re.search(r'(?im)^Warning: *\d{3} \S+ "([^"\r\n]*)"', message)
+    return found[1] if found else ""
 
 
 def _in_words(reason: str) -> str:

@@ -213,6 +213,22 @@ def test_media_that_cannot_be_relayed_is_found(telephone: Telephone) -> None:
     assert said["reason"].startswith(f"{INSIDE}.1:5060 over UDP answered 5")
 
 
+@pytest.mark.parametrize(
+    ("caller", "echo", "reason"),
+    [
+        (Media.OFF, {"codecs": ("G729", "opus")}, "none of the offered codecs is allowed"),
+        (Media.REQUIRED, {}, "media must be encrypted"),
+    ],
+)
+def test_an_sbc_that_does_not_take_the_probes_media_says_why(
+    telephone: Telephone, caller: Media, echo: dict[str, object], reason: str
+) -> None:
+    telephone.load(caller={"srtp": caller}, echo=echo)
+    said = telephone.call()
+    assert not said["passed"]
+    assert said["reason"] == f"{INSIDE}.1:5060 over UDP answered 488 Not Acceptable Here: {reason}"
+
+
 def test_a_silent_side_is_found(telephone: Telephone) -> None:
     said = telephone.call(dataclasses.replace(WANTED, echo=None))
     assert said["reason"] == f"{INSIDE}.1:5060 over UDP answered 408 Request Timeout"
