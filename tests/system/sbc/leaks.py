@@ -12,7 +12,7 @@ import base64
 import binascii
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}")
@@ -22,6 +22,8 @@ _START = re.compile(
     rb"(?:INVITE|ACK|BYE|CANCEL|OPTIONS|PRACK|UPDATE|INFO|REFER|REGISTER|NOTIFY|SUBSCRIBE|MESSAGE) sips?:"
 )
 _HEX = re.compile(rb"(?:[0-9A-Fa-f]{2}){4,}")
+#: How much may stand before the known content in a sealed value (an initial vector, a tag).
+SKIPPED = 28
 
 
 def frames(file: Path) -> list[tuple[float, bytes]]:
@@ -86,6 +88,53 @@ def leaks(texts: Iterable[bytes], words: Iterable[str]) -> set[str]:
     return found
 
 
+def sealed_values(texts: Iterable[bytes]) -> list[bytes]:
+    """The distinct runs of base64url characters in the texts that are long enough to hold an address."""
+    return sorted({run for text in texts for run in re.findall(rb"[A-Za-z0-9_-]{24,}", text)})
+
+
+def learned(texts: Iterable[bytes], known: Iterable[bytes], words: Iterable[str]) -> dict[str, tuple[bytes, bytes]]:
+    """The words that can be read by whoever knows what one sealed value holds: one of `known`, from some place on.
+
+    Two mappings are learned from it, and every other value is read with them: which character stands for which, as a
+    fixed substitution has it, and which bytes were added, as a keystream that is used again has it. With each word
+    come the value that gave it away and the one that it was read in. Words are text here: among readings that are
+    mostly chance the four bytes of an address would be found by chance.
+    """
+    values = sealed_values(texts)
+    wanted = {word: word.encode().lower() for word in words}
+    found: dict[str, tuple[bytes, bytes]] = {}
+    for content in known:
+        for value in values:
+            others = [other for other in values if other != value]
+            for other, reading in (*_substituted(value, content, others), *_added(value, content, others)):
+                lowered = reading.lower()
+                found |= {word: (value, other) for word, spelt in wanted.items() if spelt in lowered}
+    return found
+
+
+def _substituted(value: bytes, content: bytes, others: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    for skipped in range(SKIPPED):
+        table = substitution(value[skipped:], content)
+        for other in others:
+            yield other, read_with(table, other)
+
+
+def _added(value: bytes, content: bytes, others: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    plain = [decoded(other) for other in others]
+    whole = decoded(value)
+    for skipped in range(SKIPPED):
+        part = whole[skipped : skipped + len(content)]
+        key = _xor(part, content[: len(part)])
+        for other, bits in zip(others, plain, strict=True):
+            there = bits[skipped : skipped + len(key)]
+            yield other, _xor(there, key[: len(there)])
+
+
+def _xor(one: bytes, other: bytes) -> bytes:
+    return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).to_bytes(len(one), "big")
+
+
 def substitution(sealed: bytes, content: bytes) -> dict[int, int]:
     """Which base64 character would stand for which, if `sealed` were `content` under a fixed substitution."""
     plain = base64.b64encode(content).rstrip(b"=")
@@ -94,10 +143,10 @@ def substitution(sealed: bytes, content: bytes) -> dict[int, int]:
 
 def read_with(table: dict[int, int], sealed: bytes) -> bytes:
     """`sealed` read with a guessed table; unknown characters become A."""
-    text = bytes(table.get(character, ord("A")) for character in sealed)
+    text = sealed.translate(bytes(table.get(character, ord("A")) for character in range(256)))
     return base64.b64decode(text[: len(text) // 4 * 4], validate=False)
 
 
 def decoded(sealed: bytes) -> bytes:
-    """The bytes of a base64url value without padding."""
-    return base64.urlsafe_b64decode(sealed + b"=" * (-len(sealed) % 4))
+    """The bytes of a base64url value without padding; of one cut off, all that is whole."""
+    return base64.urlsafe_b64decode(sealed[: len(sealed) - (len(sealed) % 4 == 1)] + b"=" * (-len(sealed) % 4))

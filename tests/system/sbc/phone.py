@@ -58,15 +58,16 @@ class Message:
 
 
 class Phone:
-    """One end of one call. `say` are headers added to every request and answer."""
+    """One end of one call. Inside, names of its own begin with `secret`, outside with `hidden` (see `hiding`)."""
 
     def __init__(self, box: Box, side: str, last: int = 2, *, port: int = 5060, media: int = 30000) -> None:
         self.net = SIDES[side][1]
+        self.word = {"pbx": "secret", "carrier": "hidden"}[side]
         self.host, self.port, self.sbc = f"{self.net}.{last}", port, (f"{self.net}.1", 5060)
         namespace = box.namespace(side)
         self.line = socket_in(namespace, self.host, port)
         self.media = Stream(namespace, self.host, media)
-        self.call_id = f"secret{secrets.token_hex(6)}@{self.host}"
+        self.call_id = f"{self.word}{secrets.token_hex(6)}@{self.host}"
         self.tag = secrets.token_hex(4)
         self.cseq = 0
         self.version = 0
@@ -116,7 +117,7 @@ class Phone:
                 "To": self.remote,
                 "Call-ID": self.call_id,
                 "CSeq": f"{cseq or self.cseq} {method}",
-                "Contact": f"<sip:secretuser@{self.host}:{self.port}>",
+                "Contact": f"<sip:{self.word}user@{self.host}:{self.port}>",
                 "Max-Forwards": "70",
                 **(headers or {}),
             },
@@ -176,7 +177,7 @@ class Phone:
                 "To": to if ";tag=" in to or code == 100 else f"{to};tag={self.tag}",
                 "Call-ID": request.headers["call-id"],
                 "CSeq": request.headers["cseq"],
-                "Contact": f"<sip:hiddenuser@{self.host}:{self.port}>",
+                "Contact": f"<sip:{self.word}user@{self.host}:{self.port}>",
                 **(headers or {}),
             },
             body,

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from sbc.kind.render import Engine
 from sbc.policy import Address, NumberRule, Route, Target, Trunk
 from tests.system.sbc import leaks
 from tests.system.sbc.box import INSIDE, OUTSIDE, Box, Sipp, until
 from tests.system.sbc.calls import CALLS, CARRIER, OUT, call, carried, tables
+from tests.system.sbc.hiding import hiding
 
 pytestmark = pytest.mark.system
 
@@ -38,26 +42,32 @@ def successful(box: Box, scenario: str, host: str) -> int:
 
 def test_a_call_goes_to_the_next_target_when_nobody_answers(box: Box) -> None:
     box.load(tables(DEAF, routes=(first_then("deaf", "carrier", timeout=1),)), MORE)
-    call(box, "pbx", "carrier", "call", "answer")
+    with hiding(box):
+        call(box, "pbx", "carrier", "call", "answer")
 
 
-def test_a_call_goes_to_the_next_target_on_a_chosen_code(box: Box) -> None:
+@pytest.mark.parametrize("refusal", ["unavailable", "moved"])
+def test_a_call_goes_to_the_next_target_on_a_chosen_code(box: Box, refusal: str) -> None:
+    """A redirection is a refusal: where it leads is not told to the caller, nor is it followed."""
     box.load(tables(SECOND, routes=(first_then("second", "carrier"),)), MORE)
-    refusing = box.sipp("carrier", "unavailable", "-p", "5060", "-m", "1", at=f"{OUTSIDE}.3")
-    call(box, "pbx", "carrier", "call", "answer")
-    assert refusing.wait(5) == 0
+    with hiding(box):
+        refusing = box.sipp("carrier", refusal, "-p", "5060", "-m", "1", at=f"{OUTSIDE}.3")
+        call(box, "pbx", "carrier", "call", "answer")
+        assert refusing.wait(5) == 0
+    assert [attempt["trunk"] for attempt in box.record()["attempts"]] == ["second", "carrier"]
 
 
 def test_busy_is_busy_and_tries_nobody_else(box: Box) -> None:
     box.load(tables(SECOND, routes=(first_then("carrier", "second"),)), MORE)
-    call(box, "pbx", "carrier", "refused-486", "busy")
+    with hiding(box):
+        call(box, "pbx", "carrier", "refused-486", "busy")
 
 
 def test_numbers_are_rewritten_on_the_way(box: Box) -> None:
     carrier = dataclasses.replace(CARRIER, outward=NumberRule(strip=3, prefix="99"))
     box.load(tables(carrier), carried())
-    box.capture()
-    call(box, "pbx", "carrier", "call", "answer", number="040222")
+    with hiding(box):
+        call(box, "pbx", "carrier", "call", "answer", number="040222")
     outside = leaks.messages(box.captured()["carrier"])
     assert outside[0].startswith(f"INVITE sip:9940222@{OUTSIDE}.2 ".encode())
     assert f"To: <sip:9940222@{OUTSIDE}.2>".encode() in outside[0]
@@ -126,13 +136,52 @@ def test_an_emergency_call_passes_a_full_trunk(box: Box) -> None:
     box.load(tables(emergency=("112",)), carried(pbx={"most_calls": 1}, carrier={"most_calls": 1}))
     answering = box.sipp("carrier", "plain-answer", "-p", "5060", "-mp", "30000", "-m", "2")
     options = ("-m", "1", "-d", "3000")
+    with hiding(box):
+        first = box.sipp("pbx", "plain-call", "-p", "5060", "-s", "+4940222", *options, f"{INSIDE}.1:5060")
+        until(lambda: box.counter("pbx") == 1)
+        at = ("-p", "5060", "-s")
+        second = box.sipp("pbx", "refused-503", *at, "+4940222", *options, f"{INSIDE}.1:5060", at=f"{INSIDE}.3")
+        rescue = box.sipp("pbx", "plain-call", *at, "112", *options, f"{INSIDE}.1:5060", at=f"{INSIDE}.4")
+        assert [process.wait(15) for process in (first, second, rescue, answering)] == [0, 0, 0, 0], box.said()
+
+
+@contextmanager
+def limited(box: Box, **limits: int) -> Iterator[None]:
+    """The SBC with other limits for a while."""
+    was = box.engine
+    try:
+        take_over(box, dataclasses.replace(was, **limits))  # type: ignore[arg-type]
+        yield
+    finally:
+        take_over(box, was)
+
+
+def take_over(box: Box, engine: Engine) -> None:
+    box.engine = engine
+    box.write_files()
+    assert box.program("reload").returncode == 0
+
+
+@pytest.mark.parametrize("limits", [{"most_calls": 1}, {"most_per_second": 0}], ids=["calls", "calls-per-second"])
+def test_an_emergency_call_passes_a_full_sbc(box: Box, limits: dict[str, int]) -> None:
+    until(lambda: idle(box))
+    box.load(tables(emergency=("112",)), carried(pbx={"most_calls": 1}, carrier={"most_calls": 1}))
+    answering = box.sipp("carrier", "plain-answer", "-p", "5060", "-mp", "30000", "-m", "2")
+    options = ("-m", "1", "-d", "3000")
     first = box.sipp("pbx", "plain-call", "-p", "5060", "-s", "+4940222", *options, f"{INSIDE}.1:5060")
-    until(lambda: box.counter("pbx") == 1)
-    second = box.sipp(
-        "pbx", "refused-503", "-p", "5061", "-s", "+4940222", *options, f"{INSIDE}.1:5060", at=f"{INSIDE}.3"
-    )
-    rescue = box.sipp("pbx", "plain-call", "-p", "5060", "-s", "112", *options, f"{INSIDE}.1:5060", at=f"{INSIDE}.4")
-    assert [process.wait(15) for process in (first, second, rescue, answering)] == [0, 0, 0, 0], box.said()
+    until(lambda: box.counter("carrier") == 1)
+    box.load(tables(emergency=("112",)), carried(carrier={"most_calls": 1}))
+    with limited(box, **limits):
+        second = box.sipp(
+            "pbx", "refused-503", "-p", "5060", "-s", "+4940222", *options, f"{INSIDE}.1:5060", at=f"{INSIDE}.3"
+        )
+        assert second.wait(10) == 0, box.said()
+        rescue = box.sipp(
+            "pbx", "plain-call", "-p", "5060", "-s", "112", *options, f"{INSIDE}.1:5060", at=f"{INSIDE}.4"
+        )
+        assert [process.wait(15) for process in (first, rescue, answering)] == [0, 0, 0], box.said()
+    assert [record["emergency"] for record in box.records() if record["code"] == 200] == [False, True]
+    assert [record["cause"] for record in box.records() if record["code"] == 503] == ["limit"]
 
 
 @pytest.mark.alone

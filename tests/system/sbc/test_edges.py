@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from sbc.kind.entries import Calls, Srtp
-from sbc.policy import Address, NumberPlan, Trunk
+from sbc.policy import Address, Trunk
 from tests.system.sbc import leaks, tls_callee, tls_caller
-from tests.system.sbc.box import INSIDE, INSIDE6, OUTSIDE, Box, until
-from tests.system.sbc.calls import CALLS, OUT, carried, tables
+from tests.system.sbc.box import INSIDE, INSIDE6, OUTSIDE, OUTSIDE6, Box, until
+from tests.system.sbc.calls import CALLS, CARRIER, PBX, carried, tables
+from tests.system.sbc.hiding import WORDS, assert_hidden, hiding
 
 pytestmark = pytest.mark.system
 
@@ -50,14 +51,20 @@ def test_an_encrypted_call_is_plain_on_the_other_side_and_shows_nothing(secure: 
     done = place(secure, "--certificate", str(secure.dir / "etc/pbx"))
     assert done.returncode == 0, done.stderr + secure.said()
     assert "RTP/SAVP" in done.stdout and "a=crypto:" in done.stdout
-    outside = leaks.messages(secure.captured()["carrier"])
-    assert b"RTP/AVP" in outside[0] and b"crypto" not in outside[0]
-    assert leaks.leaks(outside, ("secret", f"{INSIDE}.", f"{INSIDE}.2", "WVNfX19zZW1jdGw")) == set()
+    outside = secure.captured()["carrier"]
+    invite = leaks.messages(outside)[0]
+    assert b"RTP/AVP" in invite and b"crypto" not in invite
+    assert_hidden({"carrier": outside}, {"pbx": (*WORDS["pbx"], "WVNfX19zZW1jdGw")})
+    assert leaks.leaks([done.stdout.encode()], WORDS["carrier"]) == set()
 
 
 def test_without_a_certificate_mutual_tls_is_refused(secure: Box) -> None:
+    secure.capture()
     done = place(secure)
     assert (done.returncode == 0) is not secure.engine.mutual_tls, done.stderr + secure.said()
+    reached_the_other_side = bool(leaks.messages(secure.captured()["carrier"]))
+    assert reached_the_other_side is not secure.engine.mutual_tls
+    assert leaks.leaks([(done.stdout + done.stderr).encode()], WORDS["carrier"]) == set()
 
 
 def test_old_tls_is_refused(secure: Box) -> None:
@@ -92,18 +99,31 @@ def test_a_carrier_over_tls_is_called_when_it_is_vouched_for(secure: Box, truste
         callee.wait()
         secure.load(tables(), SECURE)
     assert ("INVITE" in output.read_text()) is trusted
+    assert leaks.leaks([output.read_bytes()], WORDS["pbx"]) == set()
 
 
-def test_a_call_over_ipv6_goes_on_over_ipv4(box: Box) -> None:
-    six = Trunk("six", (f"{INSIDE6}:/64",), plan=NumberPlan("49"), side="inside")
-    calls = Calls(f"udp:[{INSIDE6}:1]:5060", f"[{INSIDE6}:1]", f"[{INSIDE6}:2]", "inside", family=6)
-    pbx = dataclasses.replace(tables().trunks["pbx"], sources=(f"{INSIDE}.0/24",))
-    box.load(tables(pbx, six, routes=(dataclasses.replace(OUT, trunk="six"),)), CALLS | {"six": calls})
-    box.capture()
-    answering = box.sipp("carrier", "answer", "-p", "5060", "-mp", "30000", "-m", "1")
-    caller = box.sipp("pbx", "call", "-p", "5060", "-mp", "31000", "-m", "1", "-s", "+4940222", "-d", "300",
-                      "-cid_str", "secretcall-%u-%p@%s", f"[{INSIDE6}:1]:5060", at=f"{INSIDE6}:2")  # fmt: skip
-    assert [caller.wait(20), answering.wait(20)] == [0, 0], box.said()
-    files = box.captured()
-    assert leaks.leaks(leaks.messages(files["carrier"]), ("secret", INSIDE6, f"{INSIDE}.")) == set()
-    assert leaks.leaks(leaks.messages(files["pbx"]), ("hidden", "198.51.100.")) == set()
+def answered(box: Box, net: str, caller_host: str, callee_host: str) -> None:
+    """A call from a host of the PBX's side to one of the carrier's, played to its end, of which neither learns."""
+    with hiding(box):
+        answering = box.sipp("carrier", "answer", "-p", "5060", "-mp", "30000", "-m", "1", at=callee_host)
+        options = ("-p", "5060", "-mp", "31000", "-m", "1", "-s", "+4940222", "-d", "300")
+        names = ("-cid_str", "secretcall-%u-%p@%s")
+        caller = box.sipp("pbx", "call", *options, *names, f"{net}:5060", at=caller_host)
+        assert [caller.wait(20), answering.wait(20)] == [0, 0], box.said()
+
+
+@pytest.mark.parametrize(("inside", "outside"), [(6, 4), (4, 6), (6, 6)])
+def test_a_call_goes_from_either_family_to_either(box: Box, inside: int, outside: int) -> None:
+    pbx = dataclasses.replace(PBX, sources=(f"{INSIDE}.0/24", f"{INSIDE6}:/64"))
+    calls = dict(CALLS)
+    if inside == 6:
+        calls["pbx"] = Calls(f"udp:[{INSIDE6}:1]:5060", f"[{INSIDE6}:1]", f"[{INSIDE6}:2]", "inside", family=6)
+    carrier = CARRIER
+    if outside == 6:
+        calls["carrier"] = Calls(f"udp:[{OUTSIDE6}:1]:5060", f"[{OUTSIDE6}:1]", f"[{OUTSIDE6}:2]", "outside", family=6)
+        carrier = dataclasses.replace(CARRIER, addresses=(Address(f"sip:[{OUTSIDE6}:2]:5060"),))
+    box.load(tables(pbx, carrier), calls)
+    here = f"[{INSIDE6}:1]" if inside == 6 else f"{INSIDE}.1"
+    answered(
+        box, here, f"{INSIDE6}:2" if inside == 6 else f"{INSIDE}.2", f"{OUTSIDE6}:2" if outside == 6 else f"{OUTSIDE}.2"
+    )

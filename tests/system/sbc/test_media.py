@@ -10,6 +10,7 @@ import pytest
 from sbc.kind.entries import Srtp
 from tests.system.sbc.box import OUTSIDE, Box
 from tests.system.sbc.calls import carried, tables
+from tests.system.sbc.hiding import hiding
 from tests.system.sbc.phone import Message, Phone, connect, hang_up, phones
 from tests.system.sbc.rtp import EVENT, PCMA, Stream, exchange
 
@@ -55,6 +56,61 @@ def test_media_and_digits_pass_both_ways_unchanged(pair: tuple[Phone, Phone]) ->
     assert callee.media.heard == {PCMA: SOME, EVENT: 1}
     assert callee.media.bodies[-1] == digit
     hang_up(caller, callee)
+
+
+def test_early_media_are_heard_before_the_call_is_answered(box: Box, pair: tuple[Phone, Phone]) -> None:
+    caller, callee = pair
+    with hiding(box):
+        caller.invite()
+        invite = callee.asked("INVITE")
+        callee.reply(invite, 183, callee.describe())
+        while (progress := caller.receive()).code != 183:
+            assert progress.code == 100
+        caller.media.towards(progress.body)
+        exchange([callee.media], SOME)
+        caller.media.listen()
+        assert caller.media.heard.total() == SOME
+        callee.reply(invite, 200, callee.describe())
+        assert caller.answer_to("INVITE").code == 200
+        caller.acknowledge()
+        callee.asked("ACK")
+        assert_both_hear(caller, callee)
+        hang_up(caller, callee)
+
+
+@pytest.mark.parametrize("srtp", [False, True], ids=["rtp", "srtp"])
+def test_a_call_is_held_and_resumed_from_either_side(box: Box, pair: tuple[Phone, Phone], srtp: bool) -> None:
+    caller, callee = pair
+    box.load(tables(), carried(pbx={"srtp": Srtp.REQUIRED if srtp else Srtp.OFF}))
+    with hiding(box):
+        connect(caller, callee, caller.describe(srtp=srtp))
+        assert_both_hear(caller, callee)
+        for holder, held, encrypted in ((caller, callee, srtp), (callee, caller, False)):
+            offered, _ = renegotiate(holder, held, encrypted, "sendonly", "recvonly", held_srtp=srtp and held is caller)
+            assert "a=sendonly" in offered.body
+            before = held.media.heard.total()
+            exchange([holder.media], SOME)
+            held.media.listen()
+            assert held.media.heard.total() == before + SOME, "music on hold passes"
+            renegotiate(holder, held, encrypted, "sendrecv", "sendrecv", held_srtp=srtp and held is caller)
+            assert_both_hear(caller, callee)
+        hang_up(caller, callee)
+    assert caller.media.spoiled == callee.media.spoiled == 0
+
+
+def renegotiate(
+    asking: Phone, asked: Phone, srtp: bool, offered: str, answered: str, *, held_srtp: bool
+) -> tuple[Message, Message]:
+    """A re-INVITE and its answer, as they arrived."""
+    asking.request("INVITE", asking.describe(srtp=srtp, direction=offered))
+    invite = asked.asked("INVITE")
+    asked.media.towards(invite.body)
+    asked.reply(invite, 200, asked.describe(srtp=held_srtp, direction=answered))
+    answer = asking.answer_to("INVITE")
+    assert answer.code == 200
+    asking.acknowledge()
+    asked.asked("ACK")
+    return invite, answer
 
 
 @pytest.fixture
@@ -116,6 +172,17 @@ def test_each_side_has_the_encryption_it_wants(
     hang_up(caller, callee)
     record = box.record()
     assert (record["srtp_in"], record["srtp_out"]) == (inside is not Srtp.OFF, outside is not Srtp.OFF)
+
+
+def test_encrypted_media_go_on_when_their_sequence_numbers_go_round(box: Box, pair: tuple[Phone, Phone]) -> None:
+    """After 22 minutes of speech; SRTP counts how often (RFC 3711, 3.3.1)."""
+    caller, callee = pair
+    box.load(tables(), carried(pbx={"srtp": Srtp.REQUIRED}))
+    connect(caller, callee, caller.describe(srtp=True))
+    caller.media.sequence = callee.media.sequence = 0x10000 - SOME // 2
+    assert_both_hear(caller, callee)
+    hang_up(caller, callee)
+    assert caller.media.spoiled == callee.media.spoiled == 0
 
 
 def test_encryption_that_is_optional_may_be_declined(box: Box, pair: tuple[Phone, Phone]) -> None:

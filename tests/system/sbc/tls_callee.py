@@ -2,8 +2,8 @@
 
     tls_callee.py ADDRESS CERTIFICATE PEER
 
-Shows CERTIFICATE (.crt, .key), wants one that PEER (a file) vouches for, and answers each INVITE with 486. Prints the
-first line of whatever it is sent.
+Shows CERTIFICATE (.crt, .key), wants one that PEER (a file) vouches for, and answers each INVITE with 486. Prints
+whatever it is sent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def answer(request: str) -> bytes:
 
 def serve(channel: ssl.SSLSocket) -> None:
     while request := channel.recv(65_536).decode():
-        print(request.partition("\r\n")[0], flush=True)
+        print(request, flush=True)
         if request.startswith("INVITE"):
             channel.sendall(answer(request))
 

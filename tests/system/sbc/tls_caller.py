@@ -1,6 +1,6 @@
 """A caller over TLS with encrypted media, for where sipp has no TLS. Run as a program in a side's namespace.
 
-Places one call, and prints the session description of the answer. Exits 1 when anything is not as it should be.
+Places one call, and prints all that it is sent. Exits 1 when anything is not as it should be.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Caller:
         self.host, self.port = channel.getsockname()[:2]
         self.file = channel.makefile("rb")
         self.call = secrets.token_hex(4)
+        self.heard = ""
 
     def send(self, method: str, cseq: int, uri: str, to: str, body: str = "") -> None:
         head = [
@@ -56,6 +57,7 @@ class Caller:
         text = head.decode()
         length = re.search(r"(?i)content-length: *(\d+)", text)
         body = self.file.read(int(length[1]) if length else 0).decode()
+        self.heard += text + body
         return int(text.split()[1]), text, body
 
     def final(self) -> tuple[int, str, str]:
@@ -69,7 +71,7 @@ def call(channel: ssl.SSLSocket, sbc: str) -> str:
     caller = Caller(channel, sbc)
     uri = f"sip:+4940222@{sbc}:5061;transport=tls"
     caller.send("INVITE", 1, uri, f"<{uri}>", SDP.format(host=caller.host).replace("\n", "\r\n"))
-    code, head, body = caller.final()
+    code, head, _ = caller.final()
     if code != 200:
         raise ConnectionError(f"refused with {code}")
     contact = re.search(r"Contact: <([^>]+)>", head)
@@ -81,7 +83,7 @@ def call(channel: ssl.SSLSocket, sbc: str) -> str:
     code, _, _ = caller.final()
     if code != 200:
         raise ConnectionError(f"the end was refused with {code}")
-    return body
+    return caller.heard
 
 
 def main() -> None:
