@@ -6,14 +6,10 @@ drop any of them: the next sweep brings the same facts again.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-
-from worker.errors import PermanentError
+from worker.message import Message
 
 
 class Status(StrEnum):
@@ -72,7 +68,7 @@ class StepReport:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Message, what="report"):
     pop: str
     instance: str
     generation: int
@@ -82,35 +78,18 @@ class Report:
     steps: tuple[StepReport, ...] = ()
     at: float = 0.0
 
-    def to_json(self) -> dict[str, Any]:
-        document: dict[str, Any] = _REPORT.dump_python(self, mode="json")
-        return document
-
-    @classmethod
-    def from_json(cls, document: object) -> Report:
-        """Read what `to_json` wrote. Raises `PermanentError`."""
-        return _read(_REPORT, document, "report")
-
 
 @dataclass(frozen=True)
-class Beat:
+class Beat(Message, what="heartbeat"):
     """The PoP's heartbeat: it lives, and this is every instance it keeps and what generation each has reached."""
 
     pop: str
     at: float
     instances: tuple[tuple[str, int, Phase], ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        document: dict[str, Any] = _BEAT.dump_python(self, mode="json")
-        return document
-
-    @classmethod
-    def from_json(cls, document: object) -> Beat:
-        return _read(_BEAT, document, "heartbeat")
-
 
 @dataclass(frozen=True)
-class Ask:
+class Ask(Message, what="question"):
     """A command to run in a container of an instance, for a looking glass. `timeout` in seconds."""
 
     id: str
@@ -120,18 +99,9 @@ class Ask:
     command: tuple[str, ...]
     timeout: float
 
-    def to_json(self) -> dict[str, Any]:
-        document: dict[str, Any] = _ASK.dump_python(self, mode="json")
-        return document
-
-    @classmethod
-    def from_json(cls, document: object) -> Ask:
-        """Read what `to_json` wrote. Raises `PermanentError`."""
-        return _read(_ASK, document, "question")
-
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(Message, what="answer"):
     """What came of an `Ask`: exit status and output, or `error` in words when it could not be run."""
 
     id: str
@@ -140,18 +110,9 @@ class Answer:
     output: str = ""
     error: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        document: dict[str, Any] = _ANSWER.dump_python(self, mode="json")
-        return document
-
-    @classmethod
-    def from_json(cls, document: object) -> Answer:
-        """Read what `to_json` wrote. Raises `PermanentError`."""
-        return _read(_ANSWER, document, "answer")
-
 
 @dataclass(frozen=True)
-class TableChange:
+class TableChange(Message, what="change of tables"):
     """Takes the tables of a VNF's database from revision `base` to `revision`: all of `commands` or none.
 
     A command is a Redis command that writes ("HSET", "HDEL", "SADD", "SREM", "DEL") and its arguments. With `base`
@@ -164,18 +125,9 @@ class TableChange:
     revision: int
     commands: tuple[tuple[str, ...], ...]
 
-    def to_json(self) -> dict[str, Any]:
-        document: dict[str, Any] = _TABLE_CHANGE.dump_python(self, mode="json")
-        return document
-
-    @classmethod
-    def from_json(cls, document: object) -> TableChange:
-        """Read what `to_json` wrote. Raises `PermanentError`."""
-        return _read(_TABLE_CHANGE, document, "change of tables")
-
 
 @dataclass(frozen=True)
-class TablesAt:
+class TablesAt(Message, what="revision of tables"):
     """The revision that the tables of a VNF's database have; 0 when they are empty. `at` in Unix seconds.
 
     `reason` says why a change was refused, when it was: the same one again would be refused again.
@@ -187,15 +139,6 @@ class TablesAt:
     revision: int
     at: float = 0.0
     reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        document: dict[str, Any] = _TABLES_AT.dump_python(self, mode="json")
-        return document
-
-    @classmethod
-    def from_json(cls, document: object) -> TablesAt:
-        """Read what `to_json` wrote. Raises `PermanentError`."""
-        return _read(_TABLES_AT, document, "revision of tables")
 
 
 @dataclass(frozen=True)
@@ -209,7 +152,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Records:
+class Records(Message, what="records"):
     """Some of a VNF's records, oldest first. They come again until the core answers with `RecordsTaken`."""
 
     pop: str
@@ -217,49 +160,11 @@ class Records:
     vnf: str
     records: tuple[Record, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        document: dict[str, Any] = _RECORDS.dump_python(self, mode="json")
-        return document
-
-    @classmethod
-    def from_json(cls, document: object) -> Records:
-        """Read what `to_json` wrote. Raises `PermanentError`."""
-        return _read(_RECORDS, document, "records")
-
 
 @dataclass(frozen=True)
-class RecordsTaken:
+class RecordsTaken(Message, what="receipt of records"):
     """The core has all records of this VNF up to and with `upto`; the PoP may forget them."""
 
     instance: str
     vnf: str
     upto: str
-
-    def to_json(self) -> dict[str, Any]:
-        document: dict[str, Any] = _RECORDS_TAKEN.dump_python(self, mode="json")
-        return document
-
-    @classmethod
-    def from_json(cls, document: object) -> RecordsTaken:
-        """Read what `to_json` wrote. Raises `PermanentError`."""
-        return _read(_RECORDS_TAKEN, document, "receipt of records")
-
-
-_REPORT = TypeAdapter(Report)
-_BEAT = TypeAdapter(Beat)
-_ASK = TypeAdapter(Ask)
-_ANSWER = TypeAdapter(Answer)
-_TABLE_CHANGE = TypeAdapter(TableChange)
-_TABLES_AT = TypeAdapter(TablesAt)
-_RECORDS = TypeAdapter(Records)
-_RECORDS_TAKEN = TypeAdapter(RecordsTaken)
-
-T = TypeVar("T")
-
-
-def _read(adapter: TypeAdapter[T], document: object, what: str) -> T:
-    try:
-        return adapter.validate_json(json.dumps(document), strict=True)
-    except ValidationError as error:
-        fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors(include_input=False))
-        raise PermanentError(f"{what} is malformed at {fields}") from None

@@ -17,14 +17,15 @@ import time
 import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self
 
 from nacl.exceptions import BadSignatureError, CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.signing import SigningKey, VerifyKey
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from worker.errors import PermanentError
+from worker.message import Message
 
 VERSION = 1
 #: Said before every signed text, so that a signature made here means nothing elsewhere.
@@ -43,24 +44,16 @@ class Forged(PermanentError):
 
 
 @dataclass(frozen=True)
-class PublicIdentity:
+class PublicIdentity(Message, what="public identity"):
     """Whom to trust and whom to seal to. Keys are 32 bytes in base64."""
 
     name: PartyName
     verify_key: Key
     box_key: Key
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: object) -> PublicIdentity:
-        """Read what `to_json` wrote. Raises `PermanentError`."""
-        return _read(_PUBLIC, document, "public identity")
-
 
 @dataclass(frozen=True)
-class Identity:
+class Identity(Message, what="identity"):
     """A party's private keys: the seed it signs with and the key others seal to (32 bytes each, in base64)."""
 
     name: PartyName
@@ -85,14 +78,6 @@ class Identity:
     @property
     def box_key(self) -> PrivateKey:
         return PrivateKey(_decode(self.box_seed))
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: object) -> Identity:
-        """Read what `to_json` wrote. Raises `PermanentError`."""
-        return _read(_IDENTITY, document, "identity")
 
     def save(self, path: Path) -> None:
         """Write the keys to a file that only its owner reads, whole or not at all."""
@@ -119,7 +104,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Envelope:
+class Envelope(Message, what="envelope"):
     """A message as the broker sees it. `subject` is the task it is meant for, `body` and `signature` are base64."""
 
     version: int
@@ -132,15 +117,12 @@ class Envelope:
     body: str = field(repr=False)
     signature: str = field(default="", repr=False)
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     @classmethod
-    def from_json(cls, document: object) -> Envelope:
+    def from_json(cls, document: object) -> Self:
         """Read what `to_json` wrote. Raises `Forged`: what cannot be read cannot be trusted."""
         try:
-            return _ENVELOPE.validate_json(json.dumps(document), strict=True)
-        except (ValidationError, TypeError, ValueError):
+            return super().from_json(document)
+        except PermanentError:
             raise Forged("this is not an envelope") from None
 
     def signed_text(self) -> bytes:
@@ -232,20 +214,3 @@ def _decode(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except binascii.Error as error:
         raise ValueError("not base64") from error
-
-
-_PUBLIC = TypeAdapter(PublicIdentity)
-_IDENTITY = TypeAdapter(Identity)
-_ENVELOPE = TypeAdapter(Envelope)
-
-
-T = TypeVar("T")
-
-
-def _read(adapter: TypeAdapter[T], document: object, what: str) -> T:
-    try:
-        return adapter.validate_json(json.dumps(document), strict=True)
-    except (ValidationError, TypeError) as error:
-        # Never the input: it may hold private keys.
-        fields = [".".join(map(str, e["loc"])) for e in error.errors()] if isinstance(error, ValidationError) else []
-        raise PermanentError(f"{what} is malformed at {', '.join(fields) or 'its top'}") from None
