@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, Model, QuerySet
+from django.db.models import F, Model, Q
 from django.http import HttpRequest
 
 from sbc.models import CallRecord, Emergency, Route, SourceRule, Tables, TestCall, Trunk
 from services.secrets import mask
 from tenants import looks
-from tenants.console import BY_TENANT, Console, Table, list_of
+from tenants.console import BY_TENANT, Behind, Console, Table, list_of
 
 
 class OfSbc(Console):
@@ -41,9 +41,7 @@ class DocumentPage(OfSbc):
     def written(self, row: Any) -> str:
         return looks.document(mask(row.document))
 
-    @admin.display(description="Changed", ordering="changed_at")
-    def changed(self, row: Any) -> str:
-        return looks.ago(row.changed_at)
+    changed = looks.moment("changed_at", "Changed")
 
 
 @admin.register(Trunk)
@@ -121,21 +119,9 @@ class EmergencyPage(DocumentPage):
         return ", ".join(row.document.get("numbers", ())) or looks.NOTHING
 
 
-class Behind(admin.SimpleListFilter):
+class NotInForce(Behind):
     title = "in force"
-    parameter_name = "behind"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("1", "Not yet"), ("0", "Yes")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Tables]) -> QuerySet[Tables]:
-        there = {"found__isnull": False, "found": F("wanted")}
-        match self.value():
-            case "1":
-                return queryset.exclude(**there)
-            case "0":
-                return queryset.filter(**there)
-        return queryset
+    behind = Q(found=None) | ~Q(found=F("wanted"))
 
 
 @admin.register(Tables)
@@ -143,7 +129,7 @@ class TablesPage(OfSbc):
     about = "How far what tenants configured has come to the PoPs. Whoever is behind is told again by itself."
     empty = "No SBC has tables yet."
     list_display = ("__str__", "service", "tenant", "standing", "changed", "sent", "told")
-    list_filter = (BY_TENANT, Behind)
+    list_filter = (BY_TENANT, NotInForce)
     search_fields = ("instance__name", "instance__id")
     fieldsets = (
         (
@@ -161,17 +147,9 @@ class TablesPage(OfSbc):
         found = "nothing" if tables.found is None else tables.found
         return looks.badge("tables", f"{found} of {tables.wanted}", tone)
 
-    @admin.display(description="Changed", ordering="changed_at")
-    def changed(self, tables: Tables) -> str:
-        return looks.ago(tables.changed_at)
-
-    @admin.display(description="Last sent", ordering="sent_at")
-    def sent(self, tables: Tables) -> str:
-        return looks.ago(tables.sent_at)
-
-    @admin.display(description="Last report", ordering="found_at")
-    def told(self, tables: Tables) -> str:
-        return looks.ago(tables.found_at)
+    changed = looks.moment("changed_at", "Changed")
+    sent = looks.moment("sent_at", "Last sent")
+    told = looks.moment("found_at", "Last report")
 
     def tables(self, request: HttpRequest, row: Tables) -> Iterable[Table]:
         sections: tuple[tuple[str, type[Model]], ...] = (

@@ -7,24 +7,20 @@ from typing import Any
 from celery import shared_task
 
 from sbc import records, tables, testcalls
-from services.envelopes import opened
+from services.envelopes import said
 from worker.broker import RECORDS, TABLES_AT
 from worker.report import Records, TablesAt
 
 
 @shared_task(name=TABLES_AT)
 def tables_at(document: dict[str, Any]) -> None:
-    pop, payload = opened(document, TABLES_AT)
-    report = TablesAt.from_json(payload)
-    if report.pop == pop:
+    if report := said(document, TABLES_AT, TablesAt):
         tables.take(report)
 
 
 @shared_task(name=RECORDS)
 def take_records(document: dict[str, Any]) -> None:
-    pop, payload = opened(document, RECORDS)
-    batch = Records.from_json(payload)
-    if batch.pop == pop:
+    if batch := said(document, RECORDS, Records):
         records.take(batch)
 
 

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 from services.keys import core_identity
 from services.models import Pop
 from worker.seal import Envelope, Forged, PublicIdentity, unseal
+
+
+class OfPop(Protocol):
+    """A message in which a PoP says who it is."""
+
+    @property
+    def pop(self) -> str: ...
+
+    @classmethod
+    def from_json(cls, document: object) -> Self: ...
+
+
+M = TypeVar("M", bound=OfPop)
+
+
+def said(document: object, subject: str, message: type[M]) -> M | None:
+    """What a PoP says of itself; None when it speaks for another. Raises `PermanentError`."""
+    pop, payload = opened(document, subject)
+    found = message.from_json(payload)
+    return found if found.pop == pop else None
 
 
 def opened(document: object, subject: str) -> tuple[str, dict[str, Any]]:

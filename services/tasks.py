@@ -8,7 +8,7 @@ from typing import Any
 from celery import shared_task
 
 from services import inquiries, orders, reports
-from services.envelopes import opened
+from services.envelopes import opened, said
 from services.models import Deployment
 from services.sweep import sweep as look
 from worker.broker import ANSWER, BEAT, REPORT
@@ -36,17 +36,13 @@ def send_deployment(deployment_id: str) -> None:
 
 @shared_task(name=REPORT)
 def report(document: dict[str, Any]) -> None:
-    pop, payload = opened(document, REPORT)
-    found = Report.from_json(payload)
-    if found.pop == pop:
+    if found := said(document, REPORT, Report):
         reports.take(found)
 
 
 @shared_task(name=BEAT)
 def beat(document: dict[str, Any]) -> None:
-    pop, payload = opened(document, BEAT)
-    found = Beat.from_json(payload)
-    if found.pop == pop:
+    if found := said(document, BEAT, Beat):
         reports.beat(found)
 
 

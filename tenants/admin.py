@@ -103,9 +103,7 @@ class TenantPage(Console):
         count: int = tenant.people_count
         return count
 
-    @admin.display(description="Customer since", ordering="created_at")
-    def created(self, tenant: Tenant) -> str:
-        return looks.ago(tenant.created_at)
+    created = looks.moment("created_at", "Customer since")
 
     @admin.display(description="In use")
     def in_use(self, tenant: Tenant) -> str:
@@ -257,13 +255,8 @@ class UserPage(Console):
     def member_of(self, user: User) -> str:
         return looks.lines([looks.link(member.tenant) for member in user.memberships.all()])
 
-    @admin.display(description="Last login", ordering="last_login")
-    def seen(self, user: User) -> str:
-        return looks.ago(user.last_login)
-
-    @admin.display(description="Account made", ordering="date_joined")
-    def joined(self, user: User) -> str:
-        return looks.ago(user.date_joined)
+    seen = looks.moment("last_login", "Last login")
+    joined = looks.moment("date_joined", "Account made")
 
     def tables(self, request: HttpRequest, row: User) -> Iterable[Table]:
         yield Table(
@@ -327,9 +320,7 @@ class MemberPage(Console):
     def rank(self, member: Membership) -> str:
         return looks.badge(member.role)
 
-    @admin.display(description="Since", ordering="created_at")
-    def since(self, member: Membership) -> str:
-        return looks.ago(member.created_at)
+    since = looks.moment("created_at", "Since")
 
     def write_new(self, request: HttpRequest, form: Any) -> Membership:
         given = form.cleaned_data
@@ -367,17 +358,9 @@ class TokenPage(Console):
     def standing(self, token: ApiToken) -> str:
         return looks.badge("revoked", tone=looks.Tone.BAD) if token.revoked_at else looks.badge("active", "Not revoked")
 
-    @admin.display(description="Made", ordering="created_at")
-    def created(self, token: ApiToken) -> str:
-        return looks.ago(token.created_at)
-
-    @admin.display(description="Expires", ordering="expires_at", empty_value="never")
-    def expires(self, token: ApiToken) -> str | None:
-        return looks.ago(token.expires_at) if token.expires_at else None
-
-    @admin.display(description="Last used", ordering="last_used_at", empty_value="never")
-    def used(self, token: ApiToken) -> str | None:
-        return looks.ago(token.last_used_at) if token.last_used_at else None
+    created = looks.moment("created_at", "Made")
+    expires = looks.moment("expires_at", "Expires", never="never")
+    used = looks.moment("last_used_at", "Last used", never="never")
 
     def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self.may(request, object_id, lambda token: token.revoked_at is None)

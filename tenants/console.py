@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets, quote, unquote
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -146,6 +146,24 @@ def linked(row: Model | None, text: object = None) -> str:
     if row is None:
         return "-"
     return format_html('<a class="{}" href="{}">{}</a>', LINK, page_of(row), row if text is None else text)
+
+
+class Behind(admin.SimpleListFilter):
+    """Rows of which the PoP has not told yet that it found what is wanted; `behind` are these."""
+
+    parameter_name = "behind"
+    behind: ClassVar[Q]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("1", "Not yet"), ("0", "Yes")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case "1":
+                return queryset.filter(self.behind)
+            case "0":
+                return queryset.exclude(self.behind)
+        return queryset
 
 
 class Console(ModelAdmin):  # type: ignore[misc]  # untyped library

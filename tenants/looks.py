@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from django.contrib import admin
 from django.db.models import Model
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -65,6 +66,17 @@ def link(row: Model | None, text: object = None) -> str:
 
 def anchor(address: str, text: object) -> SafeString:
     return format_html('<a class="{}" href="{}">{}</a>', LINK, address, text)
+
+
+def moment(field: str, label: str, *, never: str | None = None) -> Any:
+    """A column of a page: how long ago `field` was, or what is said where it is empty."""
+
+    @admin.display(description=label, ordering=field, empty_value=never)
+    def shown(_page: Any, row: Any) -> SafeString | str | None:
+        at = getattr(row, field)
+        return None if at is None and never else ago(at)
+
+    return shown
 
 
 def ago(moment: datetime | None) -> SafeString | str:

@@ -81,9 +81,7 @@ class OfferingPage(Console):
         count: int = offering.sizes_count
         return count
 
-    @admin.display(description="Published", ordering="created_at")
-    def created(self, offering: Offering) -> str:
-        return looks.ago(offering.created_at)
+    created = looks.moment("created_at", "Published")
 
     @admin.display(description="JSON Schema of the spec")
     def schema_shown(self, offering: Offering) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 from textwrap import shorten
-from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
@@ -19,7 +18,7 @@ from services.lifecycle import ServiceState
 from services.models import Deployment, DeploymentStep, Inquiry, OrderItem, Revision, ServiceEvent, ServiceInstance
 from services.secrets import mask
 from tenants import looks
-from tenants.console import BY_TENANT, Console, Table, asks, list_of, page_of, staff_of
+from tenants.console import BY_TENANT, Behind, Console, Table, asks, list_of, page_of, staff_of
 
 
 @admin.register(ServiceInstance)
@@ -78,17 +77,9 @@ class ServicePage(Console):
             [looks.link(d, f"{d.observed_generation} of {d.generation}") for d in service.deployments.all()]
         )
 
-    @admin.display(description="Ordered", ordering="created_at")
-    def created(self, service: ServiceInstance) -> str:
-        return looks.ago(service.created_at)
-
-    @admin.display(description="Active since", empty_value="not yet")
-    def activated(self, service: ServiceInstance) -> str | None:
-        return looks.ago(service.activated_at) if service.activated_at else None
-
-    @admin.display(description="Ended", empty_value="no")
-    def terminated(self, service: ServiceInstance) -> str | None:
-        return looks.ago(service.terminated_at) if service.terminated_at else None
+    created = looks.moment("created_at", "Ordered")
+    activated = looks.moment("activated_at", "Active since", never="not yet")
+    terminated = looks.moment("terminated_at", "Ended", never="no")
 
     @admin.display(description="Spec, secrets masked")
     def wanted(self, service: ServiceInstance) -> str:
@@ -205,13 +196,8 @@ class RevisionPage(Console):
     def service(self, revision: Revision) -> str:
         return looks.link(revision.instance, revision.instance.name)
 
-    @admin.display(description="Since", ordering="created_at")
-    def created(self, revision: Revision) -> str:
-        return looks.ago(revision.created_at)
-
-    @admin.display(description="Found working", ordering="worked_at", empty_value="not yet")
-    def worked(self, revision: Revision) -> str | None:
-        return looks.ago(revision.worked_at) if revision.worked_at else None
+    created = looks.moment("created_at", "Since")
+    worked = looks.moment("worked_at", "Found working", never="not yet")
 
     @admin.display(description="What changed")
     def change_shown(self, revision: Revision) -> str:
@@ -223,21 +209,9 @@ class RevisionPage(Console):
         return None if revision.spec is None else looks.document(mask(revision.spec))
 
 
-class Behind(admin.SimpleListFilter):
+class NotAsWanted(Behind):
     title = "as wanted"
-    parameter_name = "behind"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("1", "Not yet"), ("0", "Yes")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Deployment]) -> QuerySet[Deployment]:
-        behind = {"observed_generation__lt": F("generation")}
-        match self.value():
-            case "1":
-                return queryset.filter(**behind)
-            case "0":
-                return queryset.exclude(**behind)
-        return queryset
+    behind = Q(observed_generation__lt=F("generation"))
 
 
 @admin.register(Deployment)
@@ -246,7 +220,7 @@ class DeploymentPage(Console):
     empty = "Nothing stands anywhere yet."
     list_display = ("service", "pop", "tenant", "standing", "found", "why", "sent", "reported")
     list_select_related = ("instance", "pop", "tenant")
-    list_filter = (Behind, "phase", "pop", BY_TENANT)
+    list_filter = (NotAsWanted, "phase", "pop", BY_TENANT)
     search_fields = ("instance__name", "instance__id", "reason")
     fieldsets = (
         (
@@ -278,13 +252,8 @@ class DeploymentPage(Console):
     def why(self, deployment: Deployment) -> str:
         return shorten(deployment.reason, 80) or looks.NOTHING
 
-    @admin.display(description="Last told", ordering="sent_at")
-    def sent(self, deployment: Deployment) -> str:
-        return looks.ago(deployment.sent_at)
-
-    @admin.display(description="Last report", ordering="reported_at")
-    def reported(self, deployment: Deployment) -> str:
-        return looks.ago(deployment.reported_at)
+    sent = looks.moment("sent_at", "Last told")
+    reported = looks.moment("reported_at", "Last report")
 
     def tables(self, request: HttpRequest, row: Deployment) -> Iterable[Table]:
         yield Table("Checks", ("What", "Holds", "Says"), conditions(row.conditions), "The PoP has not checked it yet.")

@@ -77,17 +77,9 @@ class OrderPage(Console):
     def why(self, order: ProductOrder) -> str:
         return shorten(order.reason, 80) or looks.NOTHING
 
-    @admin.display(description="Placed", ordering="placed_at")
-    def placed(self, order: ProductOrder) -> str:
-        return looks.ago(order.placed_at)
-
-    @admin.display(description="Deadline")
-    def deadline_in(self, order: ProductOrder) -> str:
-        return looks.ago(order.deadline)
-
-    @admin.display(description="Ended", empty_value="not yet")
-    def completed(self, order: ProductOrder) -> str | None:
-        return looks.ago(order.completed_at) if order.completed_at else None
+    placed = looks.moment("placed_at", "Placed")
+    deadline_in = looks.moment("deadline", "Deadline")
+    completed = looks.moment("completed_at", "Ended", never="not yet")
 
     @admin.display(description="Took")
     def duration(self, order: ProductOrder) -> str:
