@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ SPEC: Json = {
     ],
     "country": "49",
 }
+
+
+#: How a trunk proves itself, by a password that is in no other test.
+PROOF = {"method": "digest", "user": "remote", "password": "kept between us two"}
 
 
 class Standing:
@@ -109,6 +114,34 @@ def test_a_call_is_seen_while_it_stands_and_recorded_when_it_ends(standing: Stan
     assert (record["from_trunk"], record["to_trunk"], record["route"]) == ("pbx", "carrier", "out")
     assert (record["cause"], record["code"], record["called"]) == ("caller-hung-up", 200, "+4940222")
     assert 3500 < record["duration_ms"] < 6000
+
+
+def test_secrets_lie_nowhere_but_in_the_sbc_itself(standing: Standing) -> None:
+    """Not in databases, the broker's file, logs, answers, previews or what Docker shows."""
+    platform = standing.platform
+    standing.post("trunks", {"name": "remote", "side": "outside", "authentication": PROOF})
+    wait_for(standing.in_force, "the tables being in force", 5)
+    (kamailio,) = (name for name in platform.containers(instance=standing.service) if name.endswith("kamailio"))
+    kept = [docker("exec", kamailio, "cat", f"/etc/naas/{name}") for name in ("settings.json", "hide.key")]
+    secrets = [PROOF["password"], json.loads(kept[0])["redis_password"], kept[1].strip()]
+    order = {"items": [{"action": "modify", "service": standing.service, "spec": SPEC | {"most_calls": 60}}]}
+    service = f"services/{standing.service}"
+    answers = [platform.get(path) for path in (service, f"{service}/events", f"{service}/inquiries", "orders")]
+    answers += [standing.get(path) for path in ("trunks", "trunks/remote", "tables", "calls", "test-calls")]
+    answers.append(platform.post("orders/preview", order))
+    shown = [json.dumps(answers)]
+    for name in platform.containers(instance=standing.service):
+        shown += [docker("inspect", name), docker("logs", name)]
+    assert [secret for secret in secrets for text in shown if secret in text] == []
+    files = [path for path in platform.place.var.rglob("*") if path.is_file()]
+    holding = {path for path in files for secret in secrets if secret.encode() in path.read_bytes()}
+    assert holding, "the SBC has them"
+    assert {path for path in holding if standing.service not in str(path)} == set()
+
+
+def docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True)
+    return done.stdout + done.stderr
 
 
 def test_a_test_call_can_be_made_at_any_time(standing: Standing) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -129,6 +130,8 @@ def test_the_limit_of_a_trunk_is_exact_under_concurrency(box: Box) -> None:
     assert sum(successful(box, "plain-call", host) for host in hosts) == 100
     until(lambda: idle(box))
     assert (box.counter("pbx"), box.counter("carrier")) == (0, 0)
+    recorded = Counter((record["code"], record["cause"]) for record in box.records())
+    assert recorded == {(200, "caller-hung-up"): 100, (503, "limit"): 38 * len(hosts) - 100}
 
 
 def test_an_emergency_call_passes_a_full_trunk(box: Box) -> None:
@@ -201,3 +204,5 @@ def test_killed_signalling_comes_back_knowing_its_calls_and_limits(box: Box) -> 
     assert [caller.wait(20), answering.wait(20)] == [0, 0], box.said()
     until(lambda: idle(box))
     assert box.counter("pbx") == 0
+    assert Counter(record["cause"] for record in box.records()) == {"caller-hung-up": 20}
+    assert len({record["id"] for record in box.records()}) == 20
