@@ -9,8 +9,8 @@ or as the trunk's `inward` rule leaves it, goes to the targets of that number an
 route, and stays as it is. Any other number is brought to E.164 by the trunk's rules. The
 route is the first open one in this order: patterns before prefixes, longer prefixes before
 shorter, routes of this trunk before routes of any trunk, then by `order` and `id`.
-Targets come by priority, within it by weighted draw (RFC 2782), and what does not answer
-its health check comes last.
+Targets come by priority, within it by weighted draw (RFC 2782). An address that is down is left out, so that a call
+with nowhere to go is refused at once; only an emergency call tries it, after all others.
 
 Who calls is what the From header says, and what a trusted trunk asserts besides (RFC 3325). A trusted trunk is told
 both, also of those who want to stay private. Others learn nothing of these, and of the rest what `caller_id` says.
@@ -146,7 +146,8 @@ class Trunk:
     """What the policy needs of a trunk. `inward` and `outward` are seen from the SBC.
 
     `side` is the port of the SBC that it is on; `by_password` whether its calls come from anywhere there, with a
-    password; `trusted` whether it is within the trust domain (RFC 3325).
+    password; `trusted` whether it is within the trust domain (RFC 3325). `contact` is the user by which the SBC
+    registers with it, if it does.
     """
 
     id: str
@@ -161,6 +162,7 @@ class Trunk:
     by_password: bool = False
     caller_id: CallerId = CallerId.PASS
     trusted: bool = False
+    contact: str = ""
 
 
 @dataclass(frozen=True)
@@ -238,13 +240,14 @@ class Route:
 class Tables:
     """Everything one SBC routes by.
 
-    `emergency` has the targets of each emergency number; `down` are the URIs of addresses that fail their health check.
+    `emergency` has the targets of each emergency number; `down` are the addresses that fail their health check, as
+    trunk and URI.
     """
 
     trunks: Mapping[str, Trunk]
     routes: tuple[Route, ...]
     emergency: Mapping[str, tuple[Target, ...]] = field(default_factory=dict)
-    down: frozenset[str] = frozenset()
+    down: frozenset[tuple[str, str]] = frozenset()
     rules: tuple[SourceRule, ...] = ()
 
 
@@ -253,7 +256,7 @@ class Call:
     """A call as it arrives on a side. `draw` (1 to 2^31-2) decides between equals; `now` is Unix time.
 
     `proved` is the trunk that the caller proved to be by password, if any; then `source` may be unknown. `asserted` is
-    the number that stands in P-Asserted-Identity.
+    the number that stands in P-Asserted-Identity, `to` the user in To.
     """
 
     source: str
@@ -265,6 +268,7 @@ class Call:
     proved: str = ""
     asserted: str = ""
     privacy: Privacy = Privacy.UNSAID
+    to: str = ""
 
 
 @dataclass(frozen=True)
@@ -311,6 +315,10 @@ class Decision:
     attempts: tuple[Attempt, ...] = field(default=())
 
 
+#: A trunk, and where it is reached.
+Pair = tuple[Trunk, Address]
+
+
 def decide(tables: Tables, call: Call) -> Decision:
     heard = tuple(_heard(tables, call))
     if not all(step.taken for step in heard):
@@ -320,15 +328,16 @@ def decide(tables: Tables, call: Call) -> Decision:
     if source is None:
         return Decision(why, code=403)
     who = identity_of(source, call)
-    read = source.inward.apply(call.number)
-    number = next((number for number in (call.number, read) if number in tables.emergency), None)
+    dialled = call.to if source.contact and call.to and call.number == source.contact else call.number
+    read = source.inward.apply(dialled)
+    number = next((number for number in (dialled, read) if number in tables.emergency), None)
     if number is not None:
         why = (*why, Step(Stage.EMERGENCY, f"{number} is an emergency number"))
         return _led(tables, Decision(why, 0, source.id, "", True), tables.emergency[number], number, who, call.draw)
     number = source.plan.to_e164(read)
     route = best_route(tables.routes, source.id, number, call.now)
     passed_over = _passed_over(tables.routes, source.id, number, route)
-    why = (*why, Step(Stage.NUMBER, f"{call.number} is read as {number}"), *passed_over)
+    why = (*why, Step(Stage.NUMBER, f"{dialled} is read as {number}"), *passed_over)
     if route is None:
         return Decision((*why, Step(Stage.ROUTE, f"no open route for {number}", "", False)), 404, source.id)
     why = (*why, Step(Stage.ROUTE, f"route {route.id} is the best match", route.id))
@@ -381,9 +390,11 @@ def _led(
     """The decision with the attempts that these targets come to."""
     trunks = {target.trunk: tables.trunks.get(target.trunk) for target in targets}
     left_out = (step for id, trunk in trunks.items() for step in _left_out(id, trunk))
-    pairs = _pairs(tables, targets, draw)
+    up, down = _by_health(_pairs(tables, targets, draw), tables.down)
+    pairs = up + down if decided.emergency else up
     attempts = tuple(_attempt(*pair, number, who, decided.emergency) for pair in pairs[:MOST_ATTEMPTS])
-    why = [*decided.why, *left_out, *(_led_to(attempt, tables.down) for attempt in attempts)]
+    missed = (_down(*pair, decided.emergency) for pair in down)
+    why = [*decided.why, *left_out, *missed, *(_led_to(attempt) for attempt in attempts)]
     if len(pairs) > MOST_ATTEMPTS:
         why.append(Step(Stage.TARGET, f"{len(pairs) - MOST_ATTEMPTS} addresses more are not tried", "", False))
     if not attempts:
@@ -401,9 +412,13 @@ def _left_out(id: str, trunk: Trunk | None) -> Iterator[Step]:
         yield Step(Stage.TARGET, f"trunk {id} has no address", id, False)
 
 
-def _led_to(attempt: Attempt, down: frozenset[str]) -> Step:
-    late = ", last because it does not answer" if attempt.uri in down else ""
-    return Step(Stage.TARGET, f"{attempt.uri} of trunk {attempt.trunk} as {attempt.number}{late}", attempt.trunk)
+def _down(trunk: Trunk, address: Address, emergency: bool) -> Step:
+    still = " and is tried last" if emergency else ""
+    return Step(Stage.TARGET, f"{address.uri} of trunk {trunk.id} does not answer{still}", trunk.id, False)
+
+
+def _led_to(attempt: Attempt) -> Step:
+    return Step(Stage.TARGET, f"{attempt.uri} of trunk {attempt.trunk} as {attempt.number}", attempt.trunk)
 
 
 def standing(tables: Tables, side: str, source: str) -> Standing:
@@ -475,14 +490,20 @@ def matches(route: Route, number: str) -> bool:
     return re.fullmatch(expression, number, re.DOTALL) is not None
 
 
-def _pairs(tables: Tables, targets: Sequence[Target], draw: int) -> list[tuple[Trunk, Address]]:
+def _pairs(tables: Tables, targets: Sequence[Target], draw: int) -> list[Pair]:
     """Where the targets are reached, in the order in which they are tried."""
-    pairs: list[tuple[Trunk, Address]] = []
+    pairs: list[Pair] = []
     for target in in_turn(targets, draw):
         trunk = tables.trunks.get(target.trunk)
         if trunk is not None and trunk.enabled:
             pairs += [(trunk, address) for address in in_turn(trunk.addresses, draw)]
-    return sorted(pairs, key=lambda pair: pair[1].uri in tables.down)
+    return pairs
+
+
+def _by_health(pairs: list[Pair], down: frozenset[tuple[str, str]]) -> tuple[list[Pair], list[Pair]]:
+    """Those that may answer, and those that are down, each in their order."""
+    up = [pair for pair in pairs if (pair[0].id, pair[1].uri) not in down]
+    return up, [pair for pair in pairs if (pair[0].id, pair[1].uri) in down]
 
 
 def _attempt(trunk: Trunk, address: Address, number: str, who: Identity, emergency: bool) -> Attempt:

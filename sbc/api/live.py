@@ -15,6 +15,7 @@ from sbc import testcalls
 from sbc.api import filters
 from sbc.api.base import OfSbc
 from sbc.models import TestCall
+from sbc.peers import Health
 from services import inquiries
 from services.api.services import PREFER, awaited, preferred_wait
 from services.models import Inquiry
@@ -56,6 +57,38 @@ class CallJson(serializers.Serializer[Any]):
     quality = QualityJson(allow_null=True)
 
 
+class PeerAddressJson(serializers.Serializer[Any]):
+    """An address that is asked by OPTIONS. Moments in milliseconds of Unix time, null where there is none yet."""
+
+    uri = serializers.CharField()
+    state = serializers.ChoiceField(choices=[health.value for health in Health])
+    since = serializers.IntegerField(allow_null=True, help_text="When it came to be in this state.")
+    failures = serializers.IntegerField(help_text="Questions in a row that failed.")
+    code = serializers.IntegerField(allow_null=True, help_text="Of the answer to the last question; null for none.")
+    answered = serializers.IntegerField(allow_null=True, help_text="When it answered last.")
+
+
+class RegistrationStateJson(serializers.Serializer[Any]):
+    """How the SBC's registration with a trunk stands. Moments as above."""
+
+    state = serializers.ChoiceField(choices=["registered", "refused", "silent", "unknown"])
+    until = serializers.IntegerField(allow_null=True, help_text="Unless it is refreshed, as it is in time.")
+    since = serializers.IntegerField(allow_null=True, help_text="Without a gap.")
+    code = serializers.IntegerField(allow_null=True, help_text="Of the answer to the last request; null for none.")
+    answered = serializers.IntegerField(allow_null=True, help_text="When the registrar answered last.")
+    tries = serializers.IntegerField(help_text="Requests since the last success.")
+
+
+class TrunkStateJson(serializers.Serializer[Any]):
+    """How a trunk with a health check or a registration fares. Degraded: some of its addresses are down, and get no
+    calls. Addresses are listed when they are asked, and unknown when they are not."""
+
+    trunk = serializers.CharField()
+    state = serializers.ChoiceField(choices=["down", "degraded", "unknown", "up"])
+    addresses = PeerAddressJson(many=True)
+    registration = RegistrationStateJson(allow_null=True)
+
+
 class BanJson(serializers.Serializer[Any]):
     address = serializers.CharField()
     reason = serializers.CharField()
@@ -95,16 +128,16 @@ class Asking(OfSbc):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class PageOfCalls(Pages):
+class Page(Pages):
     """A page that the SBC has cut already."""
 
     def arguments(self, request: Request) -> dict[str, Any]:
         self.request, self.limit, self.offset = request, self.get_limit(request), self.get_offset(request)
         return {"first": self.offset, "most": self.limit}
 
-    def response(self, answer: Any) -> Response:
+    def response(self, answer: Any, name: str) -> Response:
         self.count = answer["count"]
-        return self.get_paginated_response(answer["calls"])
+        return self.get_paginated_response(answer[name])
 
 
 @extend_schema(tags=["sbc"])
@@ -113,7 +146,7 @@ class Calls(Asking):
 
     model = Inquiry
     serializer_class = CallJson
-    pagination_class = PageOfCalls
+    pagination_class = Page
     other_parameters = frozenset({"trunk"})
 
     @extend_schema(
@@ -124,16 +157,48 @@ class Calls(Asking):
     def list(self, request: Request, service: str) -> Response:
         """The oldest first. Moments are exact; a call shows here within a second of its change."""
         self.filter_queryset(self.get_queryset())  # refuses parameters that it does not know
-        page = PageOfCalls()
+        page = Page()
         arguments = page.arguments(request)
         if trunk := request.query_params.get("trunk"):
             arguments |= {"trunk": trunk}
-        return page.response(self.answer("calls", **arguments))
+        return page.response(self.answer("calls", **arguments), "calls")
 
     @extend_schema(parameters=[PREFER], summary="End a call")
     def destroy(self, request: Request, service: str, pk: str) -> Response:
         """Both sides are told. Its record will say `ended-by-tenant`."""
         return self.order("end-call", f"call {pk}", call=pk)
+
+
+@extend_schema(tags=["sbc"])
+class TrunkStates(Asking):
+    """Whether the trunks that are asked are there, and the SBC is registered with those that want it."""
+
+    model = Inquiry
+    serializer_class = TrunkStateJson
+    pagination_class = Page
+
+    @extend_schema(
+        parameters=[PREFER],
+        responses=TrunkStateJson(many=True),
+        summary="Whether trunks answer and registrations stand",
+    )
+    def list(self, request: Request, service: str) -> Response:
+        """What is not well comes first."""
+        self.filter_queryset(self.get_queryset())  # refuses parameters that it does not know
+        page = Page()
+        return page.response(self.answer("trunks", **page.arguments(request)), "trunks")
+
+    @extend_schema(
+        parameters=[PREFER],
+        responses=TrunkStateJson,
+        summary="Whether a trunk answers and its registration stands",
+        operation_id="sbc_trunk_states_retrieve",
+    )
+    def retrieve(self, request: Request, service: str, pk: str) -> Response:
+        found = self.answer("trunks", trunk=pk)["trunks"]
+        if not found:
+            raise NotFound(f"no trunk {pk} is asked for anything: give it a health_check, or register with it")
+        return Response(found[0])
 
 
 @extend_schema(tags=["sbc"])

@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import path, register_converter
 
 from sbc.api.documents import EmergencyNumbers, Routes, Sources, Trunks
-from sbc.api.live import Bans, Calls, TestCalls
+from sbc.api.live import Bans, Calls, TestCalls, TrunkStates
 from sbc.api.records import Records, Statistics
 from sbc.api.simulations import Simulations
 from sbc.api.state import Certificate, TablesState
@@ -42,6 +42,8 @@ urlpatterns = [
     path(f"{SBC}/emergency", EmergencyNumbers.as_view(ONE | {"put": "update"}), name="sbc-emergency"),
     path(f"{SBC}/tables", TablesState.as_view(ONE), name="sbc-tables"),
     path(f"{SBC}/simulations", Simulations.as_view({"post": "create"}), name="sbc-simulations"),
+    path(f"{SBC}/trunk-states", TrunkStates.as_view(LIST), name="sbc-trunk-states"),
+    path(f"{SBC}/trunk-states/<id:pk>", TrunkStates.as_view(ONE), name="sbc-trunk-state"),
     path(f"{SBC}/calls", Calls.as_view(LIST), name="sbc-calls"),
     path(f"{SBC}/calls/<id:pk>", Calls.as_view({"delete": "destroy"}), name="sbc-call"),
     path(f"{SBC}/bans", Bans.as_view(LIST), name="sbc-bans"),

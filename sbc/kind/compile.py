@@ -14,7 +14,17 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from sbc import policy
-from sbc.kind.entries import Calls, Entry, emergency_entry, place_entry, route_place, rule_entries, trunk_entries
+from sbc.kind.entries import (
+    Calls,
+    Check,
+    Entry,
+    Registration,
+    emergency_entry,
+    place_entry,
+    route_place,
+    rule_entries,
+    trunk_entries,
+)
 from sbc.kind.fields import HeaderRule as HeaderSpec
 from sbc.kind.fields import Target as TargetSpec
 from sbc.kind.fields import is_address, zone
@@ -79,6 +89,7 @@ def trunk(spec: TrunkSpec, world: World) -> Trunk:
         by_password=spec.authentication.method == "digest",
         caller_id=spec.caller_id,
         trusted=spec.trusted,
+        contact=(spec.authentication.user or "") if spec.authentication.method == "register" else "",
     )
 
 
@@ -100,6 +111,23 @@ def calls(spec: TrunkSpec, world: World) -> Calls:
         realm=spec.authentication.realm or "",
         password=spec.authentication.password.get_secret_value() if spec.authentication.password else "",
         headers=_headers(spec.headers),
+        check=Check(spec.health_check.every, spec.health_check.failures) if spec.health_check else None,
+        registration=_registration(spec, here) if spec.authentication.method == "register" else None,
+    )
+
+
+def _registration(spec: TrunkSpec, here: str) -> Registration:
+    """With the registrar; a registrar that is a name is reached by the trunk's addresses, as by outbound proxies."""
+    user, registrar = spec.authentication.user, spec.authentication.registrar
+    named = bracketed(registrar or spec.domain or spec.addresses[0].host)
+    own = [address for address in spec.addresses if registrar is None or address.host == registrar]
+    reached = own or ([TrunkAddress(host=registrar)] if registrar and is_address(registrar) else spec.addresses)
+    return Registration(
+        request=f"sip:{named}",
+        address=f"sip:{user}@{bracketed(spec.domain) if spec.domain else named}",
+        contact=f"sip:{user}@{bracketed(here)}:{_port(spec)}{_transport(spec)}",
+        expires=spec.authentication.expires,
+        uris=tuple(_uri(spec, address) for address in sorted(reached, key=lambda address: address.priority)),
     )
 
 
@@ -107,15 +135,23 @@ def sources(spec: TrunkSpec) -> tuple[str, ...]:
     """The prefixes from which a trunk's calls come; none when it proves itself by password."""
     if spec.authentication.method == "digest":
         return ()
-    own = (address.host for address in spec.addresses if is_address(address.host))
-    return spec.sources or tuple(dict.fromkeys(str(ipaddress.ip_network(host)) for host in own))
+    return spec.sources or tuple(dict.fromkeys(str(ipaddress.ip_network(host)) for host in known_hosts(spec)))
+
+
+def known_hosts(spec: TrunkSpec) -> Iterator[str]:
+    """The IP addresses by which a trunk is reached: those of its addresses, then its registrar's."""
+    hosts = [*(address.host for address in spec.addresses), spec.authentication.registrar or ""]
+    yield from (host for host in hosts if host and is_address(host))
 
 
 def _uri(spec: TrunkSpec, address: TrunkAddress) -> str:
     """A name without a port stays without: then the port is looked up as well (RFC 3263)."""
     port = address.port or (_port(spec) if is_address(address.host) else None)
-    transport = "" if spec.transport == "udp" else f";transport={spec.transport}"
-    return f"sip:{bracketed(address.host)}{f':{port}' if port else ''}{transport}"
+    return f"sip:{bracketed(address.host)}{f':{port}' if port else ''}{_transport(spec)}"
+
+
+def _transport(spec: TrunkSpec) -> str:
+    return "" if spec.transport == "udp" else f";transport={spec.transport}"
 
 
 def _port(spec: TrunkSpec) -> int:
@@ -125,7 +161,7 @@ def _port(spec: TrunkSpec) -> int:
 def _local_address(spec: TrunkSpec, world: World) -> str:
     """The SBC's address on the trunk's side, of the family that the trunk's first address has."""
     own = world.sides[spec.side]
-    first = next((address.host for address in spec.addresses if is_address(address.host)), own[0])
+    first = next(known_hosts(spec), own[0])
     wanted = ipaddress.ip_address(first).version
     return next((address for address in own if ipaddress.ip_address(address).version == wanted), own[0])
 

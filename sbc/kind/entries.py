@@ -35,6 +35,12 @@ ATTEMPT_FIELDS = (
     *CALL_FIELDS,
 )
 ROUTE_FIELDS = ("failover", "timeout")
+#: What `image/redis/lib/peers.lua` reads of a health check, tab-separated; the URIs of the trunk's addresses follow.
+CHECK_FIELDS = ("every", "failures", "socket", "request", "sender")
+#: And of a registration; the URIs that it is sent to in turn follow.
+REGISTRATION_FIELDS = ("expires", "socket", "request", "address", "contact", "user", "password", "realm")
+#: What the routing script is told to ask a trunk. `target` is what stands in To.
+QUESTION_FIELDS = ("method", "uri", "socket", "request", "sender", "target", "about", "headers", "user", "password")
 
 #: An emergency call goes to its next target whatever the answer, and soon: 486 of one centre is not the end of it.
 EMERGENCY_FAILOVER = (400, 403, 404, 408, 410, 415, 480, 484, 486, 488, 500, 501, 502, 503, 504, 600, 603, 604, 606)
@@ -47,6 +53,27 @@ class Srtp(StrEnum):
     OFF = "off"
     OPTIONAL = "optional"
     REQUIRED = "required"
+
+
+@dataclass(frozen=True)
+class Check:
+    """How a trunk is asked whether it is there: every so many seconds, by OPTIONS to each of its addresses. So many
+    failures in a row mean that an address is down."""
+
+    every: int
+    failures: int
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How the SBC registers with a trunk (RFC 3261, 10): the registrar's URI, the address of record, and the contact to
+    which calls shall be sent for so many seconds. The request goes to `uris` in turn."""
+
+    request: str
+    address: str
+    contact: str
+    expires: int
+    uris: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -72,6 +99,8 @@ class Calls:
     realm: str = ""
     password: str = ""
     headers: tuple[HeaderRule, ...] = ()
+    check: Check | None = None
+    registration: Registration | None = None
 
 
 def media_document(calls: Calls) -> Mapping[str, object]:
@@ -88,10 +117,31 @@ def media_document(calls: Calls) -> Mapping[str, object]:
 def calls_field(calls: Calls) -> str:
     """What the routing script reads of a trunk: `CALL_FIELDS`, tab-separated."""
     values = asdict(calls)
-    fields = [str(values[name]) for name in CALL_FIELDS]
-    if any(_BETWEEN in field for field in fields):
+    return _joined(str(values[name]) for name in CALL_FIELDS)
+
+
+def check_entry(trunk: Trunk, calls: Calls, check: Check) -> Entry:
+    values = {
+        **asdict(check),
+        "socket": calls.socket,
+        "request": f"sip:{calls.host}",
+        "sender": f"sip:{calls.me}",
+    }
+    uris = (address.uri for address in trunk.addresses)
+    return Entry("sbc:checks", trunk.id, _joined([*(str(values[name]) for name in CHECK_FIELDS), *uris]))
+
+
+def registration_entry(trunk: Trunk, calls: Calls, registration: Registration) -> Entry:
+    values = asdict(calls) | asdict(registration)
+    fields = (str(values[name]) for name in REGISTRATION_FIELDS)
+    return Entry("sbc:registrations", trunk.id, _joined([*fields, *registration.uris]))
+
+
+def _joined(fields: Iterable[str]) -> str:
+    found = tuple(fields)
+    if any(_BETWEEN in field for field in found):
         raise ValueError("a field of a trunk holds a tab")
-    return _BETWEEN.join(fields)
+    return _BETWEEN.join(found)
 
 
 @dataclass(frozen=True)
@@ -121,6 +171,7 @@ def trunk_entries(trunk: Trunk, calls: Calls) -> Iterator[Entry]:
         "trusted": trunk.trusted,
         "inward": asdict(trunk.inward),
         "outward": asdict(trunk.outward),
+        "contact": trunk.contact,
         "calls": calls_field(calls),
         "media": media_document(calls),
         **_headers(calls.headers),
@@ -131,6 +182,10 @@ def trunk_entries(trunk: Trunk, calls: Calls) -> Iterator[Entry]:
         yield from _length(prefix)
     if trunk.by_password and trunk.enabled:
         yield Entry(f"sbc:users:{trunk.side}", calls.user, f"{calls.password}{_BETWEEN}{trunk.id}")
+    if calls.check and trunk.enabled:
+        yield check_entry(trunk, calls, calls.check)
+    if calls.registration and trunk.enabled:
+        yield registration_entry(trunk, calls, calls.registration)
 
 
 def rule_entries(rule: SourceRule) -> Iterator[Entry]:
@@ -203,8 +258,8 @@ def all_entries(tables: Tables, calls: Mapping[str, Calls]) -> Iterator[Entry]:
         yield emergency_entry(number, targets)
     for rule in tables.rules:
         yield from rule_entries(rule)
-    for uri in sorted(tables.down):
-        yield Entry("live:down", uri, None)
+    for trunk_id, uri in sorted(tables.down):
+        yield Entry("live:down", f"{trunk_id} {uri}", None)
 
 
 def _json(value: object) -> str:

@@ -39,6 +39,14 @@ class OfCall(Spec):
     call: str = Field(pattern=r"^[0-9a-zA-Z][0-9a-zA-Z-]{0,63}$", description="As `calls` names it")
 
 
+class OfTrunks(Spec):
+    """A page of the trunks that are asked, what is not well first; or `trunk` alone."""
+
+    first: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    most: Annotated[int, Field(ge=1, le=200)] = 200
+    trunk: Name | None = None
+
+
 class HowToCall(Spec):
     """What is not said is as in the call by which the platform proves that the SBC works."""
 
@@ -63,6 +71,11 @@ def _end_call(asked: OfCall) -> tuple[str, ...]:
     return (f"{PROGRAMS}/end-call", asked.call)
 
 
+def _trunks(asked: OfTrunks) -> tuple[str, ...]:
+    of_trunk = ("--trunk", asked.trunk) if asked.trunk else ()
+    return (f"{PROGRAMS}/trunks", "--first", str(asked.first), "--most", str(asked.most), *of_trunk)
+
+
 def _test_call(asked: HowToCall) -> tuple[str, ...]:
     transport = ("--caller-transport", asked.transport) if asked.transport else ()
     srtp = () if asked.srtp is None else ("--caller-srtp", "required" if asked.srtp else "off")
@@ -78,6 +91,7 @@ QUESTIONS = {
     for question in (
         _of_kamailio("calls", "Calls that stand", OfCalls, _calls),
         _of_kamailio("end-call", "End a call", OfCall, _end_call, changes=True),
+        _of_kamailio("trunks", "Whether trunks answer", OfTrunks, _trunks),
         _of_kamailio("bans", "Sources that are not heard", Nothing, _program("bans")),
         _of_kamailio("lift", "Hear a banned source again", OfSource, _lift, changes=True),
         Question("test-call", "Make a test call", HowToCall, PROBE, PROBE, _test_call, probe.TIMEOUT, changes=True),

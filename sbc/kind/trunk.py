@@ -31,6 +31,8 @@ Codec = Literal["PCMU", "PCMA", "G722", "opus", "G729", "GSM", "speex", "iLBC", 
 #: What the media relay decodes and cannot encode.
 DECODED_ONLY = frozenset({"iLBC", "AMR", "AMR-WB"})
 
+#: The engine keeps no longer one while it registers.
+LONGEST_PASSWORD = 63
 #: A password that strangers may try to guess is at least this long.
 SHORTEST_PASSWORD = 12
 
@@ -65,7 +67,10 @@ class Authentication(Spec):
     user: User | None = None
     password: Password | None = None
     realm: Realm | None = Field(None, description="Answer challenges of this realm only")
-    registrar: Host | None = Field(None, description="Without one: the trunk's domain or first address")
+    registrar: Host | None = Field(
+        None,
+        description="Without one: the trunk's domain or first address. A name is reached by the trunk's addresses",
+    )
     expires: int = Field(3600, ge=60, le=86_400, description="Seconds that a registration is asked to last")
 
     @model_validator(mode="after")
@@ -77,6 +82,8 @@ class Authentication(Spec):
                 findings.add((name,), "is needed: a user has a password, and digest and register need both")
         if self.method == "digest" and self.password and len(self.password) < SHORTEST_PASSWORD:
             findings.add(("password",), f"needs at least {SHORTEST_PASSWORD} characters: anybody may try to guess it")
+        if self.method == "register" and self.password and len(self.password) > LONGEST_PASSWORD:
+            findings.add(("password",), f"may have {LONGEST_PASSWORD} characters at most to register with")
         if self.registrar and self.method != "register":
             findings.add(("registrar",), "has no effect without the method register")
         if self.realm and self.user is None:
@@ -86,7 +93,7 @@ class Authentication(Spec):
 
 
 class HealthCheck(Spec):
-    """OPTIONS requests to each address. One that fails so many times in a row comes last until it answers again."""
+    """OPTIONS requests to each address. One that fails so many times in a row gets no calls until it answers again."""
 
     every: int = Field(30, ge=5, le=3600, description="Seconds")
     failures: int = Field(3, ge=1, le=10)
@@ -136,7 +143,9 @@ class TrunkSpec(Spec):
     addresses: Many[TrunkAddress] = Field((), max_length=16, description="Without any it can call and not be called")
     domain: Host | None = Field(None, description="What stands in request URIs; without it the address")
     sources: Many[Source] = Field(
-        (), max_length=64, description="Where its calls come from; without any, from the IP addresses of `addresses`"
+        (),
+        max_length=64,
+        description="Where its calls come from; without any, from the IP addresses of `addresses` and of the registrar",
     )
     authentication: Authentication = Authentication()
     srtp: Srtp = Field(Srtp.OFF, description="Encrypted media (SDES, RFC 4568)", strict=False)
@@ -174,7 +183,8 @@ class TrunkSpec(Spec):
 
     def _refuse_a_trunk_nobody_knows(self, findings: Findings) -> None:
         method = self.authentication.method
-        if method != "digest" and not self.sources and not any(is_address(a.host) for a in self.addresses):
+        hosts = [*(address.host for address in self.addresses), self.authentication.registrar or ""]
+        if method != "digest" and not self.sources and not any(host and is_address(host) for host in hosts):
             findings.add(("sources",), "say where its calls come from: none of its addresses is an IP address")
         if method == "digest" and self.sources:
             findings.add(("sources",), "have no effect: with digest calls come from anywhere, with a password")

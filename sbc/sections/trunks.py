@@ -69,9 +69,10 @@ def _not_done_yet(spec: TrunkSpec) -> Iterator[Problem]:
     for position, address in enumerate(spec.addresses):
         if not is_address(address.host):
             yield Problem(f"addresses[{position}].host", "names are not looked up yet; give the IP address")
-    if spec.authentication.method == "register":
-        yield Problem("authentication.method", "registering upstream is not done yet; use address or digest")
-    for field in ("health_check", "session_timer", "nat"):
+    registrar = spec.authentication.registrar or spec.domain
+    if spec.authentication.method == "register" and not spec.addresses and not (registrar and is_address(registrar)):
+        yield Problem("addresses", "names are not looked up yet; give the IP address by which the registrar is reached")
+    for field in ("session_timer", "nat"):
         if getattr(spec, field):
             yield Problem(field, "is not done yet; leave it out")
 
@@ -83,9 +84,10 @@ def _on_its_side(spec: TrunkSpec, here: World) -> Iterator[Problem]:
     if spec.transport == "tls" and not here.tls:
         yield Problem("transport", "the SBC has no tls; order it first")
     families = {_version(address) for address in here.sides[spec.side]}
-    for position, address in enumerate(spec.addresses):
-        if is_address(address.host) and _version(address.host) not in families:
-            yield Problem(f"addresses[{position}].host", f"the SBC has no such address on side {spec.side}")
+    hosts = [(f"addresses[{position}].host", address.host) for position, address in enumerate(spec.addresses)]
+    for path, host in (*hosts, ("authentication.registrar", spec.authentication.registrar or "")):
+        if host and is_address(host) and _version(host) not in families:
+            yield Problem(path, f"the SBC has no such address on side {spec.side}")
 
 
 def _known_by_others(instance: ServiceInstance, spec: TrunkSpec, row: Trunk | None) -> Iterator[Problem]:
@@ -104,8 +106,8 @@ def _where(spec: TrunkSpec, cidr: str) -> str:
     """The field by which the trunk has this source."""
     if spec.sources:
         return f"sources[{spec.sources.index(cidr)}]"
-    hosts = [address.host for address in spec.addresses]
-    return f"addresses[{hosts.index(cidr.partition('/')[0])}].host"
+    hosts, host = [address.host for address in spec.addresses], cidr.partition("/")[0]
+    return f"addresses[{hosts.index(host)}].host" if host in hosts else "authentication.registrar"
 
 
 def _user(spec: TrunkSpec) -> str | None:

@@ -112,9 +112,10 @@ def ids_of_sbc(actor: Actor, sbc: ServiceInstance) -> dict[str, dict[str, str]]:
         configuration.create(actor=actor, instance=sbc, section=section, document=document)
     records.take(batch(sbc, ANSWERED))
     service = {"service": sbc.pk}
-    lists = ("trunks", "routes", "sources", "calls", "bans", "records", "test-calls")
+    lists = ("trunks", "routes", "sources", "trunk-states", "calls", "bans", "records", "test-calls")
     whole = ("emergency", "tables", "statistics", "certificate", "simulations")
     return {f"sbc-{name}": service for name in (*lists, *whole)} | {
+        "sbc-trunk-state": service | {"pk": f"{MARK}-pbx"},
         "sbc-trunk": service | {"pk": f"{MARK}-pbx"},
         "sbc-route": service | {"pk": f"{MARK}-out"},
         "sbc-source": service | {"pk": f"{MARK}-rule"},

@@ -102,10 +102,17 @@ def test_a_document_is_made_read_changed_and_removed(
         ("trunks", PBX | {"addresses": [{"host": "pbx.example"}], "sources": ["10.1.0.20/32"]}, "addresses[0].host"),
         (
             "trunks",
-            PBX | {"authentication": CARRIER["authentication"] | {"method": "register"}},
-            "authentication.method",
+            {"name": "line", "side": "outside", "sources": ["10.255.0.4/32"], "domain": "sip.example"}
+            | {"authentication": CARRIER["authentication"] | {"method": "register"}},
+            "addresses",
         ),
-        ("trunks", PBX | {"health_check": {}}, "health_check"),
+        (
+            "trunks",
+            {"name": "line", "side": "outside"}
+            | {"authentication": CARRIER["authentication"] | {"method": "register", "registrar": "2001:db8::1"}},
+            "authentication.registrar",
+        ),
+        ("trunks", PBX | {"health_check": {"every": 1}}, "health_check.every"),
         ("trunks", PBX | {"session_timer": {}}, "session_timer"),
         ("trunks", PBX | {"nat": True}, "nat"),
         ("trunks", PBX | {"most_calls": "7"}, "most_calls"),
@@ -367,6 +374,47 @@ def test_what_stands_now_is_asked_of_the_sbc(caller: Sbc, answers: Answers) -> N
     assert_problem(caller.get("calls", trunck="pbx"), 400, "invalid", "trunck")
     assert_problem(caller.get("calls", trunk="--no"), 400, "invalid", "arguments.trunk")
     assert caller.get("bans").json() == [ban]
+
+
+STATE = {
+    "trunk": "carrier",
+    "state": "degraded",
+    "addresses": [
+        {
+            "uri": "sip:10.255.0.4:5060",
+            "state": "down",
+            "since": 1_700_000_000_123,
+            "failures": 3,
+            "code": None,
+            "answered": None,
+        },
+    ],
+    "registration": {
+        "state": "registered",
+        "until": 1_700_001_800_123,
+        "since": 1_700_000_000_123,
+        "code": 200,
+        "answered": 1_700_000_000_123,
+        "tries": 0,
+    },
+}
+
+
+def test_whether_trunks_answer_is_asked_of_the_sbc(caller: Sbc, answers: Answers) -> None:
+    answers |= {"trunks": (0, json.dumps({"count": 1, "trunks": [STATE]}))}
+    assert caller.get("trunk-states").json()["results"] == [STATE]
+    assert caller.get("trunk-states", limit=5, offset=3).json()["count"] == 1
+    assert caller.get("trunk-states/carrier").json() == STATE
+    asked = list(Inquiry.unscoped.order_by("asked_at").values_list("arguments", flat=True))
+    assert [(a["first"], a["most"], a["trunk"]) for a in asked] == [(0, 50, None), (3, 5, None), (0, 200, "carrier")]
+    assert_problem(caller.get("trunk-states", surprise="1"), 400, "invalid", "surprise")
+
+
+def test_a_trunk_that_is_not_asked_has_no_state_and_the_answer_says_why(caller: Sbc, answers: Answers) -> None:
+    answers |= {"trunks": (0, json.dumps({"count": 0, "trunks": []}))}
+    assert caller.get("trunk-states").json()["results"] == []
+    assert "health_check" in assert_problem(caller.get("trunk-states/pbx"), 404)["detail"]
+    assert_problem(caller.get("trunk-states/Not_A_Name"), 400)
 
 
 def test_a_ban_is_lifted(caller: Sbc, answers: Answers) -> None:

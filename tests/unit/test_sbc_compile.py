@@ -46,6 +46,78 @@ def test_a_name_without_a_port_is_left_to_be_looked_up(transport: str, host: str
     assert compile.trunk(spec, HERE).addresses == (Address(uri),)
 
 
+@pytest.mark.parametrize(
+    ("fields", "checked"),
+    [
+        ({}, []),
+        ({"health_check": {}, "enabled": False}, []),
+        ({"health_check": {}}, ["30 3 udp:198.51.100.1:5060 sip:192.0.2.1 sip:198.51.100.1 sip:192.0.2.1:5060"]),
+        (
+            {"health_check": {"every": 5, "failures": 1}, "domain": "sip.example.net", "transport": "tls"},
+            ["5 1 tls:198.51.100.1:5061 sip:sip.example.net sip:198.51.100.1 sip:192.0.2.1:5061;transport=tls"],
+        ),
+    ],
+)
+def test_a_trunk_is_asked_when_it_is_to_be_and_takes_calls(fields: dict[str, Any], checked: list[str]) -> None:
+    entries = compile.of_trunk(trunk(addresses=[{"host": "192.0.2.1"}], **fields), HERE)
+    found = [(entry.value or "").replace("\t", " ") for entry in entries if entry.key == "sbc:checks"]
+    assert found == checked
+
+
+REGISTER = {"method": "register", "user": "line-1", "password": "horse", "expires": 600}
+
+
+@pytest.mark.parametrize(
+    ("fields", "registered"),
+    [
+        (
+            {"addresses": [{"host": "192.0.2.2", "priority": 20}, {"host": "192.0.2.1", "port": 5070}]},
+            "sip:192.0.2.2 sip:line-1@192.0.2.2 sip:192.0.2.1:5070 sip:192.0.2.2:5060",
+        ),
+        (
+            {"addresses": [{"host": "192.0.2.1"}], "domain": "sip.example"},
+            "sip:sip.example sip:line-1@sip.example sip:192.0.2.1:5060",
+        ),
+        (
+            {"addresses": [{"host": "192.0.2.1"}], "domain": "sip.example", "registrar": "reg.example"},
+            "sip:reg.example sip:line-1@sip.example sip:192.0.2.1:5060",
+        ),
+        (
+            {"addresses": [{"host": "192.0.2.1"}], "registrar": "192.0.2.9"},
+            "sip:192.0.2.9 sip:line-1@192.0.2.9 sip:192.0.2.9:5060",
+        ),
+        (
+            {"addresses": [{"host": "192.0.2.1", "port": 5070}, {"host": "192.0.2.2"}], "registrar": "192.0.2.1"},
+            "sip:192.0.2.1 sip:line-1@192.0.2.1 sip:192.0.2.1:5070",
+        ),
+    ],
+)
+def test_the_sbc_registers_with_the_registrar_by_its_address_or_those_of_the_trunk(
+    fields: dict[str, Any], registered: str
+) -> None:
+    known = dict(fields)
+    registrar = {"registrar": known.pop("registrar")} if "registrar" in known else {}
+    spec = trunk(authentication=REGISTER | registrar, **known)
+    found = compile.calls(spec, HERE).registration
+    assert found is not None
+    assert " ".join([found.request, found.address, *found.uris]) == registered
+    assert (found.contact, found.expires) == ("sip:line-1@198.51.100.1:5060", 600)
+    assert compile.trunk(spec, HERE).contact == "line-1"
+
+
+def test_a_registrar_is_a_source_of_its_trunk() -> None:
+    spec = trunk(addresses=[{"host": "192.0.2.1"}], authentication=REGISTER | {"registrar": "192.0.2.9"})
+    assert compile.sources(spec) == ("192.0.2.1/32", "192.0.2.9/32")
+
+
+def test_over_tls_the_contact_says_so_and_a_trunk_that_is_off_is_not_registered_with() -> None:
+    spec = trunk(addresses=[{"host": "2001:db8::9"}], authentication=REGISTER, transport="tls", enabled=False)
+    found = compile.calls(spec, HERE).registration
+    assert found is not None
+    assert found.contact == "sip:line-1@[2001:db8::1]:5061;transport=tls"
+    assert not [entry for entry in compile.of_trunk(spec, HERE) if entry.key == "sbc:registrations"]
+
+
 def test_a_trunk_without_sources_is_known_by_its_addresses() -> None:
     addresses = [{"host": "192.0.2.1"}, {"host": "2001:db8::9", "port": 5070}, {"host": "sip.example.net"}]
     assert compile.sources(trunk(addresses=addresses)) == ("192.0.2.1/32", "2001:db8::9/128")

@@ -89,6 +89,7 @@ REFUSED: list[tuple[type[BaseModel], str, str, object, str]] = [
     (TrunkSpec, "authentication", "user", "a@b", "authentication.user"),
     (TrunkSpec, "authentication", "password", "tab\tin it, which parts fields", "authentication.password"),
     (TrunkSpec, "authentication", "password", "é" * 20, "authentication.password"),
+    (TrunkSpec, "authentication", "password", "a" * 64, "authentication.password"),
     (TrunkSpec, "authentication", "realm", 'a"', "authentication.realm"),
     (TrunkSpec, "authentication", "expires", 10, "authentication.expires"),
     (TrunkSpec, "", "authentication", {"user": "a"}, "authentication.password"),

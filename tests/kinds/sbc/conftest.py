@@ -1,4 +1,4 @@
-"""A Redis of the tests' own, with the engine's library in it."""
+"""A Redis of the tests' own, with the engine's libraries in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-LIBRARY = Path(__file__).parents[3] / "sbc/kind/image/redis/lib/sbc.lua"
+LIBRARIES = Path(__file__).parents[3] / "sbc/kind/image/redis/lib"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             if (path / "s").exists():
                 break
             time.sleep(0.05)
-        client.execute_command("FUNCTION", "LOAD", LIBRARY.read_text())
+        for library in LIBRARIES.glob("*.lua"):
+            client.execute_command("FUNCTION", "LOAD", library.read_text())
         yield client
     finally:
         server.terminate()

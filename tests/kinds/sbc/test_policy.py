@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sbc.kind.entries import ATTEMPT_FIELDS, Calls, all_entries
+from sbc.kind.entries import ATTEMPT_FIELDS, Calls, Check, all_entries
 from sbc.policy import (
     ANY_SIDE,
     MOST_ATTEMPTS,
@@ -40,7 +40,7 @@ from sbc.policy import (
     standing,
 )
 
-CALLS = Calls("udp:192.0.2.1:5060", "192.0.2.1", "carrier.example", "outside")
+CALLS = Calls("udp:192.0.2.1:5060", "192.0.2.1", "carrier.example", "outside", check=Check(30, 3))
 PBX = Trunk("pbx", ("10.0.0.0/24",), (Address("sip:10.0.0.2"),), plan=NumberPlan("49"))
 CARRIER = Trunk("carrier", ("192.0.2.7/32",), (Address("sip:192.0.2.7"),), plan=NumberPlan("49"))
 
@@ -69,7 +69,7 @@ def load(store: Any, wanted: Tables, **calls: Calls) -> None:
 def engine_decides(store: Any, call: Call) -> Decision:
     """What the function in Redis answers, without the reasons it does not give."""
     first = f"{call.side}\t{call.source}\t{call.proved}\t{call.draw}\t{call.now}"
-    who = f"{call.asserted}\t{call.privacy}\t{call.caller}"
+    who = f"{call.asserted}\t{call.privacy}\t{call.caller}\t{call.to}"
     answer = store.execute_command("FCALL_RO", "decide", 0, first, call.number, who)
     code, told, _, _, *attempts = answer
     trunk, route, emergency, _, _ = told.split("\t")
@@ -193,10 +193,19 @@ def test_numbers_are_written_as_the_trunk_wants_them(format: Format, written: st
     assert decide(tables(route("any"), trunks=(PBX, trunk)), from_pbx("0301")).attempts[0].number == written
 
 
-def test_what_is_down_comes_last_and_is_still_tried() -> None:
+def test_what_is_down_is_left_out_and_a_call_with_nowhere_to_go_is_refused_at_once() -> None:
     two = dataclasses.replace(CARRIER, addresses=(Address("sip:a", 1), Address("sip:b", 2)))
-    found = decide(tables(route("any"), trunks=(PBX, two), down=frozenset({"sip:a"})), from_pbx("1"))
-    assert [attempt.uri for attempt in found.attempts] == ["sip:b", "sip:a"]
+    a, b = ("carrier", "sip:a"), ("carrier", "sip:b")
+    half, whole = (tables(route("any"), trunks=(PBX, two), down=frozenset(down)) for down in ([a], [a, b]))
+    assert [attempt.uri for attempt in decide(half, from_pbx("1")).attempts] == ["sip:b"]
+    assert decide(whole, from_pbx("1")).code == 503
+
+
+def test_an_emergency_call_tries_what_is_down_last() -> None:
+    two = dataclasses.replace(CARRIER, addresses=(Address("sip:a", 1), Address("sip:b", 2)))
+    down = frozenset({("carrier", "sip:a")})
+    world = tables(trunks=(PBX, two), emergency={"112": (Target("carrier"),)}, down=down)
+    assert [attempt.uri for attempt in decide(world, from_pbx("112")).attempts] == ["sip:b", "sip:a"]
 
 
 def test_what_is_passed_over_is_told_with_the_reason() -> None:
@@ -239,6 +248,16 @@ def test_a_trunk_that_has_the_source_and_is_not_known_by_it_is_told() -> None:
         "trunk elsewhere has 10.0.0.9 as a source and is on side outside",
         "10.0.0.9 is a source of trunk pbx",
     ]
+
+
+@pytest.mark.parametrize(
+    ("number", "to", "dialled"),
+    [("line-1", "0301234", "+49301234"), ("0307", "0301234", "+49307"), ("line-1", "", "line-1")],
+)
+def test_a_call_to_the_contact_that_was_registered_is_for_the_number_in_to(number: str, to: str, dialled: str) -> None:
+    registered = dataclasses.replace(PBX, contact="line-1")
+    found = decide(tables(route("any"), trunks=(registered, CARRIER)), from_pbx(number, to=to))
+    assert found.attempts[0].number == dialled
 
 
 def test_weights_share_the_calls() -> None:
@@ -316,7 +335,8 @@ def test_header_rules_of_a_route_come_before_those_of_the_trunk_that_is_called(s
 NUMBERS = st.text("+0149", max_size=5)
 WEIGHTS = st.integers(1, 3)
 PRIORITIES = st.integers(1, 2)
-ADDRESSES = st.builds(Address, st.sampled_from(["sip:a", "sip:b", "sip:c"]), PRIORITIES, WEIGHTS)
+URIS = ("sip:a", "sip:b", "sip:c")
+ADDRESSES = st.builds(Address, st.sampled_from(URIS), PRIORITIES, WEIGHTS)
 TARGETS = st.builds(Target, st.sampled_from(["t0", "t1", "t2", "gone"]), PRIORITIES, WEIGHTS)
 WINDOWS = st.builds(
     Window,
@@ -348,6 +368,7 @@ def trunks(draw: st.DrawFn, id: str, sources: list[str]) -> Trunk:
         by_password=draw(st.integers(0, 5)) == 0,
         caller_id=draw(st.sampled_from(CallerId)),
         trusted=draw(st.booleans()),
+        contact=draw(st.just("") | NUMBERS),
     )
 
 
@@ -379,7 +400,7 @@ def worlds(draw: st.DrawFn) -> Tables:
         {trunk.id: trunk for trunk in known},
         tuple(draw(routes(number)) for number in range(count)),
         draw(st.dictionaries(NUMBERS, st.lists(TARGETS, max_size=3).map(tuple), max_size=1)),
-        frozenset(draw(st.lists(st.sampled_from(["sip:a", "sip:b"]), max_size=2))),
+        frozenset(draw(st.lists(st.tuples(st.sampled_from(["t0", "t1", "t2"]), st.sampled_from(URIS)), max_size=4))),
         tuple(draw(st.lists(RULES, max_size=3, unique_by=lambda rule: (rule.prefix, rule.side)))),
     )
 
@@ -397,6 +418,7 @@ CALLERS = st.builds(
     st.sampled_from(["", "", "", "t0", "gone"]),
     st.just("") | NUMBERS,
     st.sampled_from(Privacy),
+    NUMBERS,
 )
 
 

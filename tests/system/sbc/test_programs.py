@@ -15,7 +15,8 @@ from tests.system.sbc.calls import call, carried, tables
 
 pytestmark = pytest.mark.system
 
-KINDS = {"SignallingAlive", "MediaAlive", "StateAlive", "TablesLoaded", "CertificateValid"}
+OF_STORE = {"StateAlive", "TablesLoaded", "TrunksAnswer", "TrunksRegistered"}
+KINDS = {"SignallingAlive", "MediaAlive", "CertificateValid"} | OF_STORE
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +102,7 @@ def test_without_tables_it_is_not_ready(secure: Box) -> None:
     assert (done.returncode, done.stdout.strip()) == (1, "no tables have arrived yet")
 
 
-@pytest.mark.parametrize(
-    ("container", "missing"), [("rtpengine", {"MediaAlive"}), ("redis", {"StateAlive", "TablesLoaded"})]
-)
+@pytest.mark.parametrize(("container", "missing"), [("rtpengine", {"MediaAlive"}), ("redis", OF_STORE)])
 def test_what_does_not_answer_is_named(secure: Box, container: str, missing: set[str]) -> None:
     run("docker", "pause", f"{secure.name}-{container}")
     try:

@@ -7,7 +7,7 @@
 --   sbc:rules     side/4:<bits> -> allow or deny      sbc:users:<side>  user -> password, tab, trunk id
 --   sbc:routes    trunk/prefix -> JSON list      sbc:patterns   trunk -> JSON list
 --   sbc:lengths   set of "4:<prefix length>"     sbc:emergency  number -> JSON
---   live:down     set of address URIs that fail their health check, kept by Kamailio
+--   live:down     set of "<trunk> <URI>", addresses that are down; sbc:checks has the trunks that are asked (peers.lua)
 
 local MOST_ATTEMPTS = 8
 local WEEK = 7 * 24 * 60
@@ -249,16 +249,21 @@ local function trunk_by_id(id)
   return trunk and trunk.enabled and trunk or nil
 end
 
-local function find_pairs(targets, draw)
+-- Of a trunk that is not asked any more nothing is known.
+local function is_down(trunk, uri)
+  return redis.call('SISMEMBER', 'live:down', trunk .. ' ' .. uri) == 1
+    and redis.call('HEXISTS', 'sbc:checks', trunk) == 1
+end
+
+local function find_pairs(targets, draw, emergency)
   local up, down = {}, {}
   for _, target in ipairs(in_turn(targets, draw)) do
     local trunk = trunk_by_id(target.trunk)
     for _, address in ipairs(trunk and in_turn(trunk.addresses, draw) or {}) do
-      local is_down = redis.call('SISMEMBER', 'live:down', address.uri) == 1
-      table.insert(is_down and down or up, {trunk = trunk, address = address})
+      table.insert(is_down(trunk.id, address.uri) and down or up, {trunk = trunk, address = address})
     end
   end
-  for _, pair in ipairs(down) do
+  for _, pair in ipairs(emergency and down or {}) do
     up[#up + 1] = pair
   end
   return up
@@ -439,18 +444,23 @@ local function told(trunk, route, emergency, caller, number)
   return table.concat({trunk, route, emergency and '1' or '0', caller, number}, '\t')
 end
 
--- What is asked: side, source, proved trunk, draw and time; the number; what P-Asserted-Identity and Privacy say, and
--- From. The answer: code, what is `told`, the settings of its trunk and of its route, then an attempt each.
+-- What is asked: side, source, proved trunk, draw and time; the number; what P-Asserted-Identity and Privacy say, From and
+-- To. The answer: code, what is `told`, the settings of its trunk and of its route, then an attempt each.
 local function decide(_, arguments)
   local side, source, known, draw, now = arguments[1]:match('^(.-)\t(.-)\t(.-)\t(.-)\t(.*)$')
-  local asserted, privacy, caller = arguments[3]:match('^(.-)\t(.-)\t(.*)$')
+  local asserted, privacy, caller, to = arguments[3]:match('^(.-)\t(.-)\t([^\t]*)\t?(.*)$')
   local id = not is_denied(side, source) and (known ~= '' and known or find_trunk_id(side, source))
   local trunk = id and trunk_by_id(id)
   if not trunk then
     return {'403', told('', '', false, caller, arguments[2]), '', ''}
   end
-  local read = apply(trunk.inward, arguments[2])
-  local route, number = find_emergency(arguments[2], read)
+  -- A registrar may call the contact that was registered: the number is the one in To.
+  local dialled = arguments[2]
+  if trunk.contact ~= '' and to ~= '' and dialled == trunk.contact then
+    dialled = to
+  end
+  local read = apply(trunk.inward, dialled)
+  local route, number = find_emergency(dialled, read)
   local emergency = route ~= nil
   if not emergency then
     number = to_e164(trunk.plan, read)
@@ -462,7 +472,7 @@ local function decide(_, arguments)
     return {'404', told(trunk.id, '', false, caller, number), trunk.calls, ''}
   end
   local answer = {'0', told(trunk.id, route.id or '', emergency, caller, number), trunk.calls, route.calls}
-  for index, pair in ipairs(find_pairs(route.targets, tonumber(draw))) do
+  for index, pair in ipairs(find_pairs(route.targets, tonumber(draw), emergency)) do
     if index > MOST_ATTEMPTS then
       break
     end

@@ -8,10 +8,10 @@ import json
 import time
 from collections.abc import Callable
 
-from . import certificates, engine
+from . import certificates, engine, peers
 
-#: The functions that the engine calls in its store, by the library that has them.
-LIBRARY = "sbc"
+#: The libraries of the functions that the engine calls in its store.
+LIBRARIES = ("sbc", "peers")
 #: Days before the end of a certificate when that becomes a condition.
 NOTICE = 14
 
@@ -37,9 +37,8 @@ def media_alive() -> None:
 
 def state_alive() -> str | None:
     with engine.Store() as store:
-        if not store.ask("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY):
-            return f"the store lacks the library {LIBRARY}"
-    return None
+        missing = [name for name in LIBRARIES if not store.ask("FUNCTION", "LIST", "LIBRARYNAME", name)]
+    return f"the store lacks {', '.join(missing)}" if missing else None
 
 
 def tables_loaded() -> str | None:
@@ -64,6 +63,8 @@ def wanted() -> dict[str, Check]:
         "MediaAlive": media_alive,
         "StateAlive": state_alive,
         "TablesLoaded": tables_loaded,
+        "TrunksAnswer": peers.all_answer,
+        "TrunksRegistered": peers.all_registered,
     }
     return checks | {"CertificateValid": certificate_valid} if engine.settings()["tls"] else checks
 
