@@ -14,6 +14,22 @@ local WEEK = 7 * 24 * 60
 local PRIME, ROOT = 2147483647, 16807
 local CLASSES = {X = '[0-9]', Z = '[1-9]', N = '[2-9]', ['.'] = '.+'}
 
+-- What was decoded lately, by its text: calls come by the thousand between two changes. Who gets it leaves it as it is.
+local MOST_DECODED = 2000
+local decoded, decoded_count = {}, 0
+
+local function decode(text)
+  local found = decoded[text]
+  if not found then
+    if decoded_count == MOST_DECODED then
+      decoded, decoded_count = {}, 0
+    end
+    found = cjson.decode(text)
+    decoded[text], decoded_count = found, decoded_count + 1
+  end
+  return found
+end
+
 local function starts(text, prefix)
   return text:sub(1, #prefix) == prefix
 end
@@ -29,10 +45,14 @@ local function bits(value, width)
   return table.concat(found)
 end
 
+-- Bytes as bits, by their decimal digits, each from when it was first met.
+local BYTES = {}
+
 local function bits_of_ipv4(address)
   local found = {}
   for part in address:gmatch('%d+') do
-    found[#found + 1] = bits(tonumber(part), 8)
+    BYTES[part] = BYTES[part] or bits(tonumber(part), 8)
+    found[#found + 1] = BYTES[part]
   end
   return table.concat(found)
 end
@@ -175,7 +195,7 @@ local function fits(pattern, number)
 end
 
 local function first_open(encoded, number, now)
-  for _, route in ipairs(encoded and cjson.decode(encoded) or {}) do
+  for _, route in ipairs(encoded and decode(encoded) or {}) do
     if is_open(route.window, now) and (route.pattern == cjson.null or fits(route.pattern, number)) then
       return route
     end
@@ -241,7 +261,7 @@ end
 
 local function known_trunk(id)
   local encoded = redis.call('HGET', 'sbc:trunks', id)
-  return encoded and cjson.decode(encoded) or nil
+  return encoded and decode(encoded) or nil
 end
 
 local function trunk_by_id(id)
@@ -434,7 +454,7 @@ local function find_emergency(...)
   for _, number in ipairs({...}) do
     local encoded = redis.call('HGET', 'sbc:emergency', number)
     if encoded then
-      return cjson.decode(encoded), number
+      return decode(encoded), number
     end
   end
 end
