@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from sbc.kind.entries import Srtp
-from tests.system.sbc.box import OUTSIDE, Box
+from tests.system.sbc.box import OUTSIDE, Box, until
 from tests.system.sbc.calls import carried, tables
 from tests.system.sbc.hiding import hiding
 from tests.system.sbc.phone import Message, Phone, connect, hang_up, phones
@@ -111,6 +111,21 @@ def renegotiate(
     asking.acknowledge()
     asked.asked("ACK")
     return invite, answer
+
+
+def test_the_relay_writes_down_a_call_that_is_answered_and_none_that_rings(box: Box, pair: tuple[Phone, Phone]) -> None:
+    caller, callee = pair
+    before = set(box.redis(2).keys())
+    caller.invite()
+    invite = callee.asked("INVITE")
+    assert set(box.redis(2).keys()) <= before
+    callee.reply(invite, 200, callee.describe())
+    assert caller.answer_to("INVITE").code == 200
+    assert len(set(box.redis(2).keys()) - before) == 1
+    caller.acknowledge()
+    callee.asked("ACK")
+    hang_up(caller, callee)
+    until(lambda: set(box.redis(2).keys()) <= before)
 
 
 @pytest.fixture
