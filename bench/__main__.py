@@ -1,26 +1,33 @@
-"""`python -m bench [MEASURE ...]`: measure on a private platform that is made for it and removed afterwards."""
+"""`python -m bench [MEASURE ...]`: measure on what is made for it (a platform, an SBC) and removed afterwards."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from rich.console import Console
 
-from bench import changes, orders, records, sbc
-from bench.measure import Comparison, show
+from bench import changes, features, force, media, orders, records, sbc, setup
+from bench.measure import Found, describe, show
 from tests.platform import Platform
 from tests.routers import make_segments
 
-Measure = Callable[..., list[Comparison]]
-MEASURES: dict[str, Measure] = {
+#: What is measured on a private platform, and what on an SBC that stands alone.
+ON_PLATFORM: dict[str, Callable[..., Iterable[Found]]] = {
     "orders": orders.measure,
     "changes": changes.measure,
-    "sbc": sbc.measure,
     "records": records.measure,
+    "force": force.measure,
 }
+ALONE: dict[str, Callable[..., Iterable[Found]]] = {
+    "sbc": sbc.measure,
+    "features": features.measure,
+    "setup": setup.measure,
+    "media": media.measure,
+}
+MEASURES = ON_PLATFORM | ALONE
 
 
 def main() -> int:
@@ -33,24 +40,34 @@ def main() -> int:
         parser.error(f"there is no measure {', '.join(unknown)}: choose from {', '.join(MEASURES)}")
     if os.geteuid() != 0:
         parser.error("containers and network namespaces need root: run this as root")
-    found = measure(options.measures or list(MEASURES), options.rounds)
+    names = options.measures or list(MEASURES)
+    found = [
+        *measure_on_platform([name for name in names if name in ON_PLATFORM], options.rounds),
+        *(each for name in names if name in ALONE for each in measure(name, rounds=options.rounds)),
+    ]
     show(found)
-    return int(options.strict and not all(comparison.is_met for comparison in found))
+    return int(options.strict and not all(each.is_met for each in found))
 
 
-def measure(names: list[str], rounds: int) -> list[Comparison]:
+def measure_on_platform(names: list[str], rounds: int) -> list[Found]:
+    if not names:
+        return []
     platform = Platform()
     try:
         with Console(stderr=True).status("starting a private platform"):
             platform.start()
             make_segments(platform)
-        found: list[Comparison] = []
-        for name in names:
-            with Console(stderr=True).status(f"measuring {name}"):
-                found += MEASURES[name](platform, rounds=rounds)
-        return found
+        return [each for name in names for each in measure(name, platform, rounds=rounds)]
     finally:
         platform.close()
+
+
+def measure(name: str, *on: Platform, rounds: int) -> Iterator[Found]:
+    console = Console(stderr=True)
+    with console.status(f"measuring {name}"):
+        for found in MEASURES[name](*on, rounds=rounds):
+            console.print(describe(found))
+            yield found
 
 
 if __name__ == "__main__":

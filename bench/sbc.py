@@ -1,87 +1,54 @@
-"""What a call costs the SBC in signalling, everything switched on, next to a bare Kamailio with topoh and rtpengine.
+"""What a call costs the SBC in signalling, everything switched on, next to two yardsticks, and how many it bears.
 
-Both carry the same calls from the same sipp; what is measured is the processor's time of their containers for 1,000
-calls, so that what else the machine does hardly counts. All calls must succeed.
+All carry the same calls from the same sipp; what is measured is their processor time, so that what else the machine
+does hardly counts. All calls must succeed.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
-import docker
-
+from bench.b2bua import Sippy
 from bench.bare import Bare
-from bench.measure import Comparison, compare
-from tests.system.sbc.box import INSIDE, Box
+from bench.load import Side, on_core
+from bench.measure import Figure, Found, compare
+from tests.system.sbc.box import Box
 from tests.system.sbc.calls import carried, tables
 
-#: Calls a second, and for how many seconds.
-RATE, SECONDS = 100, 10
-TARGET = 2.6
-NANOSECONDS = 1e9
+#: Calls a second, and how many.
+RATE, CALLS = 100, 1_000
+#: Times a bare proxy's processor time that everything may take, and times a Python B2BUA's.
+TO_BARE, TO_SIPPY = 2.6, 1 / 1.4
+#: Calls a second that an SBC on one core carries without losing one, and for how many seconds that is tried.
+MOST, SECONDS = 450, 20
+#: Processors: of the SBC, and of what calls and answers.
+ITS, OURS = 0, 1
 
 
-def measure(_platform: Any, *, rounds: int) -> list[Comparison]:
-    with Side(Bare()) as bare, Side(Box(most_calls=100_000, most_per_second=100_000)) as whole:
+def measure(*, rounds: int) -> Iterator[Found]:
+    with Side(Box(most_calls=100_000, most_per_second=100_000)) as whole:
         whole.box.load(tables(), carried())
-        compared = partial(compare, yardstick=bare.time_calls, product=whole.time_calls, rounds=max(1, rounds // 2))
-        return [compared(f"signalling, CPU of 1,000 calls at {RATE}/s", target=TARGET)]
+        yield from _ratios(whole, max(1, rounds // 2))
+        yield _most(whole)
 
 
-class Side:
-    """One of the two that are compared, for as long as the context lasts."""
+def _ratios(whole: Side, rounds: int) -> Iterator[Found]:
+    title = f"a call's signalling at {RATE}/s, processor, to"
+    product = partial(whole.time_calls, RATE, CALLS)
+    for name, side, target in (
+        ("a bare proxy with topoh and rtpengine", Side(Bare()), TO_BARE),
+        ("sippy without media", Sippy(), TO_SIPPY),
+    ):
+        with side as yardstick:
+            time_yardstick = partial(yardstick.time_calls, RATE, CALLS)
+            yield compare(
+                f"{title} {name}", yardstick=time_yardstick, product=product, rounds=rounds, target=target, unit="ms"
+            )
 
-    def __init__(self, box: Box) -> None:
-        self.box = box
-        self._engine = docker.APIClient()
 
-    def __enter__(self) -> Side:
-        try:
-            self.box.start()
-        except BaseException:
-            self.box.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.box.close()
-        self._engine.close()
-
-    def time_calls(self) -> float:
-        """Seconds of processor that 1,000 calls took."""
-        count = RATE * SECONDS
-        before = self._used()
-        self.carry(RATE, count)
-        return (self._used() - before) / count * 1000
-
-    def carry(self, rate: int, count: int) -> None:
-        """Calls from the PBX to the carrier, half a second each. Raises `RuntimeError` when one fails."""
-        answering = self.box.sipp("carrier", "plain-answer", "-p", "5060", "-mp", "30000", "-m", str(count))
-        options = ("-p", "5060", "-m", str(count), "-r", str(rate), "-l", str(rate * 4), "-d", "500", "-s", "+4940222")
-        calling = self.box.sipp("pbx", "plain-call", *options, f"{INSIDE}.1:5060")
-        try:
-            calling.wait(count / rate + 60)
-        finally:
-            for process in (calling, answering):
-                process.kill()
-                process.wait()
-        if (done := self._successful()) != count:
-            raise RuntimeError(f"{done} of {count} calls at {rate} a second succeeded\n{self.box.said()}")
-
-    def _successful(self) -> int:
-        screen = (self.box.dir / f"pbx-plain-call-{INSIDE}.2.out").read_text(errors="replace")
-        return int(re.findall(r"Successful call +\| +\d+ +\| +(\d+)", screen)[-1])
-
-    def _used(self) -> float:
-        """Seconds of processor that its containers have had."""
-        return sum(map(self._used_by, ("kamailio", "rtpengine", "redis")))
-
-    def _used_by(self, container: str) -> float:
-        try:
-            found = self._engine.stats(f"{self.box.name}-{container}", stream=False, one_shot=True)
-        except docker.errors.NotFound:
-            return 0.0
-        used: int = found["cpu_stats"]["cpu_usage"]["total_usage"]
-        return used / NANOSECONDS
+def _most(whole: Side) -> Figure:
+    whole.keep_to(ITS)
+    with on_core(OURS):
+        done = whole.carry(MOST, MOST * SECONDS)
+    return Figure(f"calls of {done.calls} that failed at {MOST}/s, one core", done.calls - done.successful, "", 0)
