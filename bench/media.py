@@ -164,7 +164,9 @@ def share_out(box: Box) -> None:
 
 
 def _take_in(namespace: str, interface: str, core: int) -> None:
-    steer = f"mount -t sysfs none /sys && echo {1 << core:x} > /sys/class/net/{interface}/queues/rx-0/rps_cpus"
+    write = f"echo {1 << core:x} > /sys/class/net/{interface}/queues/rx-0/rps_cpus"
+    # Docker mounts this file system read-only, for all who mount it.
+    steer = f"mount -t sysfs none /sys && mount -o remount,rw /sys && {write} && mount -o remount,ro /sys"
     run("nsenter", f"--net={namespace}", "unshare", "--mount", "sh", "-c", steer)
 
 

@@ -237,10 +237,14 @@ class Box:
         """A sipp of `side` at its address `at`; what it says lies in the box's folder."""
         host = at or f"{SIDES[side][1]}.2"
         log = self.dir / f"{side}-{scenario}-{host}"
-        command = ["sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-nostdin", "-i", host, "-mi", host]
+        command = ["sipp", "-sf", str(self.scenario(scenario)), "-nostdin", "-i", host, "-mi", host]
         errors = ["-trace_err", "-error_file", f"{log}.err"]
         with Path(f"{log}.out").open("wb") as output:
             return self.spawn(side, *command, *errors, *options, output=output)
+
+    def scenario(self, name: str) -> Path:
+        """What a sipp is to play."""
+        return SCENARIOS / f"{name}.xml"
 
     def said(self) -> str:
         """What went wrong, for a failing test: the errors of every sipp and the end of the daemons' logs."""
