@@ -90,7 +90,7 @@ class TrunkStateJson(serializers.Serializer[Any]):
 
 
 class BanJson(serializers.Serializer[Any]):
-    address = serializers.CharField()
+    address = serializers.CharField(help_text="An address, or of IPv6 the /64 that it is in")
     reason = serializers.CharField()
     until = serializers.IntegerField(help_text="Seconds of Unix time")
 

@@ -13,12 +13,15 @@ from tenants.api import base as _ids  # noqa: F401 - registers the path converte
 
 
 class Address:
-    """A path component that can be an IP address. Whether it is one is said by the looking glass."""
+    """A path component that can be an IP address. Whether it is one is said by the looking glass.
 
-    regex = "[A-Za-z0-9:._-]{1,64}"
+    Of an IPv6 network, as bans are shown, it is the first one.
+    """
+
+    regex = "[A-Za-z0-9:._-]{1,64}(/64)?"
 
     def to_python(self, value: str) -> str:
-        return value
+        return value.removesuffix("/64")
 
     def to_url(self, value: str) -> str:
         return value

@@ -420,9 +420,10 @@ def test_a_trunk_that_is_not_asked_has_no_state_and_the_answer_says_why(caller: 
 def test_a_ban_is_lifted(caller: Sbc, answers: Answers) -> None:
     answers |= {"lift": (0, "")}
     assert caller.delete("bans/2001:db8::1").status_code == 204
+    assert caller.delete("bans/2001:db8:7::/64").status_code == 204
     asked = list(Inquiry.unscoped.order_by("asked_at").values_list("question", "arguments"))
-    assert asked == [("lift", {"address": "2001:db8::1"})]
-    assert AuditEvent.unscoped.filter(verb="service.ask").count() == 1
+    assert asked == [("lift", {"address": "2001:db8::1"}), ("lift", {"address": "2001:db8:7::"})]
+    assert AuditEvent.unscoped.filter(verb="service.ask").count() == 2
 
 
 def test_a_call_is_ended_and_the_trail_says_by_whom(caller: Sbc, answers: Answers) -> None:

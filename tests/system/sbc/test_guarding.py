@@ -15,7 +15,7 @@ import pytest
 
 from sbc.kind.render import Guard
 from sbc.policy import Action, SourceRule, Tables, Trunk
-from tests.system.sbc.box import OUTSIDE, Box, until
+from tests.system.sbc.box import OUTSIDE, OUTSIDE6, Box, run, until
 from tests.system.sbc.calls import CALLS, call, carried, tables
 from tests.system.sbc.wire import Wire, code, wire
 
@@ -333,6 +333,73 @@ def test_many_who_guess_one_password_lock_out_strangers_and_not_its_owner(box: B
         assert invite(owner, "remote", PASSWORD) == 404
         with wire(box, "carrier", box.newcomer("carrier")) as other:
             assert invite(other, "remote", PASSWORD) == 404, "its success ends the lock-out"
+
+
+# --- IPv6: a site has a whole /64, and speaks from any of its addresses ---------------------
+
+#: A /64 of the carrier's side where no trunk is.
+SITE = "2001:db8:78:1:"
+
+
+def six(box: Box, address: str) -> str:
+    """An IPv6 address of the carrier's side, and the way to it."""
+    run("ip", "-n", box.namespace("carrier"), "addr", "replace", f"{address}/64", "dev", "sbc0", "nodad")
+    there = run("docker", "inspect", "-f", "{{.State.Pid}}", box.name).strip()
+    run("nsenter", f"--net=/proc/{there}/ns/net", "ip", "-6", "route", "replace", f"{SITE}:/64", "dev", "outside")
+    return address
+
+
+def test_a_ban_is_of_the_whole_64_and_not_of_a_trunk_in_it(box: Box) -> None:
+    reload(box, tables(REMOTE))
+    scanner, neighbour, trunk = (six(box, f"{OUTSIDE6}:{last}") for last in ("a1", "a2", "2"))
+    with (
+        wire(box, "carrier", scanner) as one,
+        wire(box, "carrier", neighbour) as other,
+        wire(box, "carrier", trunk) as own,
+    ):
+        assert own.ask(own.request("OPTIONS")) == 200
+        one.send(one.request("OPTIONS", agent="friendly-scanner"))
+        until(lambda: bans(box) == {f"{OUTSIDE6}:/64": "scanner"}, 2)
+        assert other.ask(other.request("OPTIONS"), 0.3) is None
+        assert own.ask(own.request("OPTIONS")) == 200
+        until(lambda: box.redis().exists(f"live:ban:{OUTSIDE6}:/64") == 1, 3)
+        box.kill("kamailio")
+        box.restart("kamailio")
+        until(box.answers)
+        for _ in range(30):
+            other.send(other.request("OPTIONS"))
+        assert own.ask(own.request("OPTIONS")) == 200, "whatever its neighbours do"
+        assert list(other.heard(0.3)) == []
+        assert box.program("lift", neighbour).returncode == 0
+        until(lambda: other.ask(other.request("OPTIONS")) == 407, 2)
+    assert bans(box) == {}
+
+
+def test_the_addresses_of_a_64_share_one_limit(box: Box) -> None:
+    """It is 20 a second, and 40 at once."""
+    reload(box, tables(REMOTE))
+    hosts = [six(box, f"{SITE}:{last:x}") for last in range(1, 13)]
+    answered: list[int] = []
+    with limits(box, failures=1000):
+        started = time.monotonic()
+        for host in hosts:
+            with wire(box, "carrier", host) as source:
+                answered += source.codes([source.request("OPTIONS") for _ in range(10)], 0.02)
+        took = time.monotonic() - started
+        until(lambda: bans(box) == {f"{SITE}:/64": "rate"}, 2)
+    assert 30 <= len(answered) <= 41 + 20 * took
+
+
+def test_who_has_proved_himself_is_heard_whatever_his_neighbours_do(box: Box) -> None:
+    reload(box, tables(REMOTE, routes=()))
+    owner, guesser = six(box, f"{SITE}:b1"), six(box, f"{SITE}:b2")
+    with wire(box, "carrier", owner) as one, wire(box, "carrier", guesser) as other:
+        assert invite(one, "remote", PASSWORD) == 404
+        for _ in range(5):
+            assert invite(other, "remote", "guess") == 407
+        until(lambda: bans(box) == {f"{SITE}:/64": "password"}, 2)
+        assert other.ask(other.request("OPTIONS"), 0.3) is None
+        assert invite(one, "remote", PASSWORD) == 404
 
 
 # --- trunks notice nothing ------------------------------------------------------------------

@@ -14,12 +14,13 @@ from pathlib import Path
 from threading import Thread
 from typing import TypeVar
 
-from tests.system.sbc.box import INSIDE, OUTSIDE, Box
+from tests.system.sbc.box import INSIDE, INSIDE6, OUTSIDE, OUTSIDE6, Box
 
 T = TypeVar("T")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 NETS = {"pbx": INSIDE, "carrier": OUTSIDE}
+NETS6 = {"pbx": INSIDE6, "carrier": OUTSIDE6}
 
 
 def inside(namespace: str, make: Callable[[], T]) -> T:
@@ -28,7 +29,7 @@ def inside(namespace: str, make: Callable[[], T]) -> T:
 
     def enter_and_make() -> None:
         try:
-            with Path(f"/run/netns/{namespace}").open() as file:
+            with Path("/run/netns", namespace).open() as file:
                 if _LIBC.setns(file.fileno(), _CLONE_NEWNET) != 0:
                     raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
             made.append(make())
@@ -45,13 +46,16 @@ def inside(namespace: str, make: Callable[[], T]) -> T:
 
 
 class Wire:
-    """A UDP socket of a side, connected to the SBC there."""
+    """A UDP socket of a side, connected to the SBC there. The host is the last part of an IPv4 address, or an IPv6
+    address of this side."""
 
-    def __init__(self, box: Box, side: str, host: int, port: int = 0) -> None:
-        self.here, self.sbc = f"{NETS[side]}.{host}", f"{NETS[side]}.1"
-        self.socket = inside(box.namespace(side), lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        self.socket.bind((self.here, port))
-        self.socket.connect((self.sbc, 5060))
+    def __init__(self, box: Box, side: str, host: int | str, port: int = 0) -> None:
+        here, sbc = (host, f"{NETS6[side]}:1") if isinstance(host, str) else (f"{NETS[side]}.{host}", f"{NETS[side]}.1")
+        family = socket.AF_INET6 if isinstance(host, str) else socket.AF_INET
+        self.here, self.sbc = (f"[{address}]" if ":" in address else address for address in (here, sbc))
+        self.socket = inside(box.namespace(side), lambda: socket.socket(family, socket.SOCK_DGRAM))
+        self.socket.bind((here, port))
+        self.socket.connect((sbc, 5060))
         self.port = self.socket.getsockname()[1]
 
     def request(self, method: str, number: str = "100", *headers: str, body: str = "", agent: str = "pbx") -> bytes:
@@ -106,7 +110,7 @@ def code(answer: bytes) -> int:
 
 
 @contextmanager
-def wire(box: Box, side: str, host: int, port: int = 0) -> Iterator[Wire]:
+def wire(box: Box, side: str, host: int | str, port: int = 0) -> Iterator[Wire]:
     opened = Wire(box, side, host, port)
     with opened.socket:
         yield opened

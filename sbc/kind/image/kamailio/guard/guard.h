@@ -8,6 +8,10 @@
  * it failed. It is of fixed size: the least important entry of a place makes room for a new one, so that
  * no flood of invented sources takes memory or time.
  *
+ * Of IPv6 a host has as many addresses as it likes, for what a site is given is a /64 at least (RFC 6177). So those of one
+ * /64 have one rate, one count of failures and one ban, which is an entry of its own. What an address is, and that
+ * it is vouched for, is its own matter: then it answers for itself alone.
+ *
  * Times are in microseconds of the monotonic clock, except those of bans, which outlive this process and are
  * in Unix seconds.
  */
@@ -67,6 +71,8 @@ struct ban {
 /* How often the store is asked about those who are not vouched for, in a second and at once. */
 #define STRANGERS 2000
 #define STRANGERS_AT_ONCE 500
+/* Bytes of an address that is that of a whole IPv6 network: it has this `len`. */
+#define NETWORK_LEN 8
 
 extern struct limits *limits;
 extern struct counts *counts;
@@ -95,7 +101,8 @@ int source_has_proved(ip_addr_t *ip);
 
 /* Ban as it was before a restart: nobody has to be told. */
 void ban_restore(struct ban *ban);
-/* Lift a ban that was made before `before` (Unix seconds; 0: whenever). Returns whether there was one. */
+/* Lift the ban of an address and of its network, when it was made before `before` (Unix seconds; 0: whenever). Returns
+ * whether there was one. */
 int ban_lift(ip_addr_t *ip, long long before);
 /* The next ban, or lifting, that nobody has been told of. Returns 0 when there is none. */
 int ban_news(struct ban *ban);

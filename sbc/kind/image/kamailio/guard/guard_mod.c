@@ -16,6 +16,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ MODULE_VERSION
 
 /* Bans in one answer: it is a datagram. */
 #define SHOWN 1000
+#define NETWORK_SUFFIX "/64"
 /* Address, reason and two times. */
 #define NEWS_MAX 128
 
@@ -139,9 +141,31 @@ static int w_has_proved(sip_msg_t *msg, char *p1, char *p2)
 	return source_has_proved(&msg->rcv.src_ip) ? 1 : -1;
 }
 
+/* An address, or of a whole IPv6 network the first one and "/64". */
 static int read_ip(str text, ip_addr_t *ip)
 {
-	return str2ipbuf(&text, ip) == 0 || str2ip6buf(&text, ip) == 0 ? 0 : -1;
+	str suffix = {NETWORK_SUFFIX, (int)strlen(NETWORK_SUFFIX)};
+	int is_network = text.len > suffix.len && memcmp(text.s + text.len - suffix.len, suffix.s, suffix.len) == 0;
+
+	if(!is_network)
+		return str2ipbuf(&text, ip) == 0 || str2ip6buf(&text, ip) == 0 ? 0 : -1;
+	text.len -= suffix.len;
+	if(str2ip6buf(&text, ip) != 0)
+		return -1;
+	ip->len = NETWORK_LEN;
+	return 0;
+}
+
+static const char *text_of(ip_addr_t *ip)
+{
+	static char text[INET6_ADDRSTRLEN + sizeof(NETWORK_SUFFIX)];
+
+	/* The bytes after a network's are zero. */
+	if(inet_ntop(ip->af, ip->u.addr, text, INET6_ADDRSTRLEN) == NULL)
+		return "";
+	if(ip->len == NETWORK_LEN)
+		strcat(text, NETWORK_SUFFIX);
+	return text;
 }
 
 static int w_restore(sip_msg_t *msg, char *p1, char *p2)
@@ -171,7 +195,7 @@ static int w_news(sip_msg_t *msg, char *p1, char *p2)
 	if(!ban_news(&ban))
 		return -1;
 	value.rs.s = text;
-	value.rs.len = snprintf(text, sizeof(text), "%s %s %lld %lld", ip_addr2a(&ban.ip), reason_text(ban.reason),
+	value.rs.len = snprintf(text, sizeof(text), "%s %s %lld %lld", text_of(&ban.ip), reason_text(ban.reason),
 			ban.since, ban.until);
 	return into->setf(msg, &into->pvp, EQ_T, &value) < 0 ? -1 : 1;
 }
@@ -222,7 +246,7 @@ static void show(struct ban *ban, void *context)
 
 	if(to->rpc->add(to->context, "{", &item) < 0)
 		return;
-	to->rpc->struct_add(item, "ssdd", "address", ip_addr2a(&ban->ip), "reason", reason_text(ban->reason), "since",
+	to->rpc->struct_add(item, "ssdd", "address", text_of(&ban->ip), "reason", reason_text(ban->reason), "since",
 			(int)ban->since, "until", (int)ban->until);
 }
 

@@ -206,6 +206,50 @@ static void leave(ip_addr_t *ip)
 	lock_set_release(locks, place_of(ip) % LOCKS);
 }
 
+/* Says whether `ip` has a network that may answer for it, and which. */
+static int network_of(ip_addr_t *ip, ip_addr_t *network)
+{
+	if(ip->len != 16)
+		return 0;
+	memset(network, 0, sizeof(*network));
+	network->af = AF_INET6;
+	network->len = NETWORK_LEN;
+	memcpy(network->u.addr, ip->u.addr, NETWORK_LEN);
+	return 1;
+}
+
+/* The entry of `ip` as it is, without making one; all zero when there is none. */
+static struct source glance(ip_addr_t *ip)
+{
+	unsigned int place = place_of(ip);
+	struct source found = {0};
+	struct source *source;
+
+	lock_set_get(locks, place % LOCKS);
+	source = find(place, ip);
+	if(source)
+		found = *source;
+	lock_set_release(locks, place % LOCKS);
+	return found;
+}
+
+/* Who answers for what `ip` does: itself when it is vouched for, otherwise its network if it has one. */
+static ip_addr_t account_of(ip_addr_t *ip, long long now)
+{
+	ip_addr_t network;
+	struct source own;
+
+	if(!network_of(ip, &network))
+		return *ip;
+	own = glance(ip);
+	return vouched_for(&own, now) ? *ip : network;
+}
+
+static int is_network(ip_addr_t *ip)
+{
+	return ip->len == NETWORK_LEN;
+}
+
 /* --- bans --- */
 
 static void tell(struct source *source)
@@ -257,7 +301,7 @@ void ban_restore(struct ban *kept)
 	leave(&kept->ip);
 }
 
-int ban_lift(ip_addr_t *ip, long long before)
+static int lift_one(ip_addr_t *ip, long long before)
 {
 	struct source *source;
 	int found = 0;
@@ -269,6 +313,16 @@ int ban_lift(ip_addr_t *ip, long long before)
 		found = 1;
 	}
 	leave(ip);
+	return found;
+}
+
+int ban_lift(ip_addr_t *ip, long long before)
+{
+	ip_addr_t network;
+	int found = lift_one(ip, before);
+
+	if(network_of(ip, &network))
+		found |= lift_one(&network, before);
 	return found;
 }
 
@@ -342,13 +396,14 @@ static int is_too_fast(struct source *source, long long now)
 	return 1;
 }
 
-static int is_heard(struct source *source, int is_request, int *judge, long long now)
+/* Whether a message of `source` is heard; `is_counted` when its rate is counted elsewhere. */
+static int is_heard(struct source *source, int is_counted, int is_request, int *judge, long long now)
 {
 	int banned = is_banned(source, time(NULL));
 	int shut = banned || source->standing == DENIED;
 
 	source->heard = now;
-	if(!shut && is_too_fast(source, now)) {
+	if(!shut && !is_counted && is_too_fast(source, now)) {
 		__sync_fetch_and_add(&counts->too_fast, 1);
 		return 0;
 	}
@@ -366,18 +421,45 @@ static int is_heard(struct source *source, int is_request, int *judge, long long
 	return !shut;
 }
 
+/* Whether a message from this network is heard. A banned one is listened to at the pace of anyone's messages, and only to
+ * ask the store: one of its addresses may be a trunk's, of whom nothing was heard since the start. */
+static int is_network_heard(ip_addr_t *network, int *is_banned_network, long long now)
+{
+	struct source *source = enter(network, now);
+	int heard;
+
+	source->heard = now;
+	*is_banned_network = is_banned(source, time(NULL));
+	heard = *is_banned_network ? in_time(&source->due, now, limits->rate, limits->burst) : !is_too_fast(source, now);
+	leave(network);
+	if(!heard)
+		__sync_fetch_and_add(*is_banned_network ? &counts->banned : &counts->too_fast, 1);
+	return heard;
+}
+
 int source_is_heard(ip_addr_t *ip, int is_request, int *judge)
 {
 	long long now = now_us();
-	struct source *source = enter(ip, now);
-	int heard = is_heard(source, is_request, judge, now);
+	ip_addr_t account = account_of(ip, now);
+	int is_banned_network = 0;
+	struct source *source;
+	int heard;
 
+	if(is_network(&account) && !is_network_heard(&account, &is_banned_network, now))
+		return 0;
+	source = enter(ip, now);
+	heard = is_heard(source, is_network(&account), is_request, judge, now);
 	leave(ip);
+	if(heard && is_banned_network && !*judge) {
+		__sync_fetch_and_add(&counts->banned, 1);
+		return 0;
+	}
 	return heard;
 }
 
 void source_judged(ip_addr_t *ip, enum standing standing)
 {
+	ip_addr_t network;
 	struct source *source = enter(ip, now_us());
 	int is_welcome = standing == TRUSTED || (standing == CHALLENGED && source->reason == STRANGE);
 
@@ -385,15 +467,18 @@ void source_judged(ip_addr_t *ip, enum standing standing)
 	if(is_welcome && is_banned(source, time(NULL)))
 		lift(source);
 	leave(ip);
+	if(standing == CHALLENGED && network_of(ip, &network) && glance(&network).reason == STRANGE)
+		lift_one(&network, 0);
 }
 
 enum standing source_stands(ip_addr_t *ip)
 {
-	struct source *source = enter(ip, now_us());
-	enum standing found = is_banned(source, time(NULL)) ? DENIED : source->standing;
+	ip_addr_t account = account_of(ip, now_us());
+	struct source own = glance(ip);
+	struct source responsible = is_network(&account) ? glance(&account) : own;
+	long long clock = time(NULL);
 
-	leave(ip);
-	return found;
+	return is_banned(&own, clock) || is_banned(&responsible, clock) ? DENIED : own.standing;
 }
 
 /* At how many points the source is banned for failing at this; 0 is never. Who is vouched for is blamed only for what
@@ -410,7 +495,8 @@ static int points_to_ban(struct source *source, enum reason reason, long long no
 void source_failed(ip_addr_t *ip, enum reason reason)
 {
 	long long now = now_us();
-	struct source *source = enter(ip, now);
+	ip_addr_t account = account_of(ip, now);
+	struct source *source = enter(&account, now);
 	int most = points_to_ban(source, reason, now);
 
 	if(source->points == 0 || now - source->failing > limits->within * 1000000LL) {
@@ -421,7 +507,7 @@ void source_failed(ip_addr_t *ip, enum reason reason)
 	source->points += reason == UNPROVED ? 1 : PATIENCE;
 	if(most > 0 && source->points >= most)
 		ban(source, reason);
-	leave(ip);
+	leave(&account);
 }
 
 void source_succeeded(ip_addr_t *ip)
@@ -435,12 +521,14 @@ void source_succeeded(ip_addr_t *ip)
 void source_proved(ip_addr_t *ip)
 {
 	long long now = now_us();
+	ip_addr_t account = account_of(ip, now);
 	struct source *source = enter(ip, now);
+	int is_first = source->proved <= now;
 
-	if(source->proved <= now)
-		source->points = 0; /* it asked, and guessed perhaps, before it was anybody */
 	source->proved = now + PROOF_HOLDS;
 	leave(ip);
+	if(is_first)
+		source_succeeded(&account); /* it asked, and guessed perhaps, before it was anybody */
 }
 
 void source_met(ip_addr_t *ip)
