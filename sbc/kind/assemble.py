@@ -96,7 +96,7 @@ def certificate_names(spec: SbcSpec, context: Context) -> tuple[str, ...]:
 
 
 def _sbc(spec: SbcSpec, context: Context) -> Vnf:
-    engine = _engine(spec, context)
+    engine = engine_of(spec, context)
     files = {
         name: tuple(ConfigFile(file, content) for file, content in of_container.items())
         for name, of_container in render.files(engine).items()
@@ -113,7 +113,8 @@ def _sbc(spec: SbcSpec, context: Context) -> Vnf:
     return Vnf(VNF, containers, SYSCTLS, probes, Database("run", "redis.sock", engine.redis_password))
 
 
-def _engine(spec: SbcSpec, context: Context) -> render.Engine:
+def engine_of(spec: SbcSpec, context: Context) -> render.Engine:
+    """What the daemons' files are rendered from."""
     return render.Engine(
         sides=tuple(render.Side(port.name, hosts(context, port.name)) for port in spec.ports),
         realm=spec.realm or context.instance,
