@@ -105,6 +105,7 @@ def calls(spec: TrunkSpec, world: World) -> Calls:
         srtp=spec.srtp,
         codecs=spec.codecs,
         transcode=spec.transcode,
+        nat=spec.nat,
         most_calls=spec.most_calls or 0,
         most_per_second=spec.most_calls_per_second or 0,
         user=spec.authentication.user or "",

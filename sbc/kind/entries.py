@@ -28,6 +28,7 @@ CALL_FIELDS = (
     "realm",
     "password",
     "srtp",
+    "nat",
     "me",
 )
 ATTEMPT_FIELDS = (
@@ -41,6 +42,11 @@ CHECK_FIELDS = ("every", "failures", "socket", "request", "sender")
 REGISTRATION_FIELDS = ("expires", "socket", "request", "address", "contact", "user", "password", "realm")
 #: What the routing script is told to ask a trunk. `target` is what stands in To.
 QUESTION_FIELDS = ("method", "uri", "socket", "request", "sender", "target", "about", "headers", "user", "password")
+#: What the routing script keeps of a call, as CALL in `image/redis/lib/sbc.lua`.
+KEPT_FIELDS = (
+    *("from_trunk", "route", "emergency", "caller", "called", "started", "to_trunk", "called_out", "tried"),
+    *("answered", "codec", "srtp_in", "srtp_out", "nat_in", "nat_out"),
+)
 
 #: An emergency call goes to its next target whatever the answer, and soon: 486 of one centre is not the end of it.
 EMERGENCY_FAILOVER = (400, 403, 404, 408, 410, 415, 480, 484, 486, 488, 500, 501, 502, 503, 504, 600, 603, 604, 606)
@@ -81,7 +87,8 @@ class Calls:
     """How calls to and from a trunk are carried.
 
     `socket` is the listening socket they leave by, `me` the SBC's name there, `host` the
-    domain in request URIs. `interface` is the media interface. Zero calls or rate is unlimited. `headers` are
+    domain in request URIs. `interface` is the media interface. Zero calls or rate is unlimited. Behind a `nat` it is
+    where its messages and media come from, whatever they say. `headers` are
     rules for what is sent to the trunk; which headers they may not touch is said in `fields.PROTECTED_HEADERS`.
     """
 
@@ -93,6 +100,7 @@ class Calls:
     srtp: Srtp = Srtp.OFF
     codecs: tuple[str, ...] = ()
     transcode: bool = False
+    nat: bool = False
     most_calls: int = 0
     most_per_second: int = 0
     user: str = ""
@@ -111,12 +119,13 @@ def media_document(calls: Calls) -> Mapping[str, object]:
         "srtp": calls.srtp,
         "codecs": list(calls.codecs),
         "transcode": calls.transcode,
+        "nat": calls.nat,
     }
 
 
 def calls_field(calls: Calls) -> str:
     """What the routing script reads of a trunk: `CALL_FIELDS`, tab-separated."""
-    values = asdict(calls)
+    values = asdict(calls) | {"nat": "1" if calls.nat else ""}
     return _joined(str(values[name]) for name in CALL_FIELDS)
 
 
@@ -180,6 +189,8 @@ def trunk_entries(trunk: Trunk, calls: Calls) -> Iterator[Entry]:
     for prefix in trunk.sources if trunk.enabled else ():
         yield Entry("sbc:sources", f"{trunk.side}/{source_field(prefix)}", trunk.id)
         yield from _length(prefix)
+    if calls.nat and trunk.enabled:
+        yield Entry("sbc:nat", trunk.id, None)
     if trunk.by_password and trunk.enabled:
         yield Entry(f"sbc:users:{trunk.side}", calls.user, f"{calls.password}{_BETWEEN}{trunk.id}")
     if calls.check and trunk.enabled:

@@ -59,8 +59,9 @@ HEALTH = (f"{PROGRAMS}/health",)
 TEST_CALLER = "probe:caller"
 #: Questions to trunks in a tenth of a second. Where more are due they are asked later than they should be.
 MOST_QUESTIONS = 50
-#: rtpengine's flags for an answer: transport, family and encryption are those of the offer.
-ANSWER_FLAGS = "replace-origin replace-session-connection replace-zero-address ICE=remove trust-address strict-source"
+#: rtpengine's flags for an answer: transport, family and encryption are those of the offer. Whose address is believed
+#: is said besides.
+ANSWER_FLAGS = "replace-origin replace-session-connection replace-zero-address ICE=remove strict-source"
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -98,7 +99,10 @@ class Guard:
 
 @dataclass(frozen=True)
 class Engine:
-    """What one SBC is made of. Times in seconds, sizes in bytes; `redis_password` guards the loopback socket."""
+    """What one SBC is made of. Times in seconds, sizes in bytes; `redis_password` guards the loopback socket.
+
+    Every `keep_alive` seconds something is sent to whom NAT would otherwise forget.
+    """
 
     sides: tuple[Side, ...]
     realm: str
@@ -113,6 +117,7 @@ class Engine:
     longest_message: int = 12_288
     media_timeout: int = 60
     silent_timeout: int = 3_600
+    keep_alive: int = 20
     media_ports: tuple[int, int] = (20_000, 39_999)
     redis_memory: int = 256 * 2**20
     guard: Guard = Guard()
@@ -143,6 +148,8 @@ def kamailio(engine: Engine) -> str:
         route_fields=entries.ROUTE_FIELDS,
         question_fields=entries.QUESTION_FIELDS,
         most_questions=MOST_QUESTIONS,
+        kept_fields=entries.KEPT_FIELDS,
+        keep_alive=engine.keep_alive,
     )
 
 

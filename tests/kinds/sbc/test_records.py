@@ -3,17 +3,53 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sbc.kind import render
+from sbc.kind.entries import KEPT_FIELDS, Calls, trunk_entries
+from sbc.policy import Address, Trunk
 from sbc.probe.emodel import G711, mos, rating
 
 TRIED = "deaf sip:192.0.2.9 408|carrier sip:192.0.2.7 200|"
 TOLD = f"pbx\tout\t0\t+4930111\t+4940222\t1700000000.123456\tcarrier\t040222\t{TRIED}"
-ANSWER = "1700000002.500000\tPCMA\t1\t0"
+ANSWER = "1700000002.500000\tPCMA\t1\t0\t\tsip:192.0.2.7:41234"
 END = "1700000062.750000\t200\tcaller-hung-up\tsealed"
+
+
+def listed(file: str, name: str) -> tuple[str, ...]:
+    """The words of a list that is written in a file of the images."""
+    text = (Path(render.__file__).parent / "image" / file).read_text()
+    found = re.search(rf"^(?:local )?{name} = [({{](.*?)[)}}]", text, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return tuple(re.findall(r"['\"](\w+)['\"]", found[1]))
+
+
+def test_script_store_and_program_mean_the_same_by_what_is_kept_of_a_call() -> None:
+    assert listed("redis/lib/sbc.lua", "CALL") == KEPT_FIELDS
+    assert listed("kamailio/lib/steering/calls.py", "FIELDS") == KEPT_FIELDS
+
+
+def test_what_a_nat_may_forget_is_each_address_and_each_end_of_a_call_behind_one(store: Any) -> None:
+    store.flushall()
+    socket = "udp:198.51.100.1:5060"
+    for name, nat in (("pbx", True), ("carrier", False)):
+        trunk = Trunk(name, addresses=(Address(f"sip:{name}"), Address("sip:x;transport=tcp")))
+        for entry in trunk_entries(trunk, Calls(socket, "", "", "", nat=nat)):
+            put = store.sadd if entry.value is None else store.hset
+            put(entry.key, entry.field, *filter(None, [entry.value]))
+    store.execute_command("SELECT", 1)
+    for number, places in enumerate([("sip:a:1", ""), ("sip:a:1", ""), ("", "sip:b:2"), ("sip:c;transport=tcp", "")]):
+        kept = "\t".join([TOLD, "", "", "", "", *places])
+        store.hset(f"dialog_vars:entry::1:{number}:call", "dialog_value", kept)
+    store.execute_command("SELECT", 0)
+    answer = store.execute_command("FCALL_RO", "bindings", 0)
+    assert set(answer[::2]) == {socket}
+    assert sorted(answer[1::2]) == ["sip:a:1", "sip:b:2", "sip:pbx"]
 
 
 def recorded(store: Any, dialog: str, facts: str) -> dict[str, Any]:
@@ -55,7 +91,7 @@ def test_the_end_of_a_call_becomes_a_record(store: Any) -> None:
 
 
 def test_what_never_happened_is_null(store: Any) -> None:
-    facts = "pbx\t\t0\t100\t200\t1700000000.5\t\t\t\t\t\t\t\t1700000000.75\t404\tno-route\t"
+    facts = "pbx\t\t0\t100\t200\t1700000000.5\t\t\t\t\t\t\t\t\t\t1700000000.75\t404\tno-route\t"
     record = recorded(store, "7:8 x", facts)
     missing = ("call_id_out", "answered", "called_out", "to_trunk", "route", "codec")
     assert [record[name] for name in missing] == [None] * len(missing)

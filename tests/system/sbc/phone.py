@@ -58,13 +58,25 @@ class Message:
 
 
 class Phone:
-    """One end of one call. Inside, names of its own begin with `secret`, outside with `hidden` (see `hiding`)."""
+    """One end of one call, on a side of the SBC or, beyond it, `at` an address of another namespace.
 
-    def __init__(self, box: Box, side: str, last: int = 2, *, port: int = 5060, media: int = 30000) -> None:
+    Inside, names of its own begin with `secret`, outside with `hidden` (see `hiding`).
+    """
+
+    def __init__(
+        self,
+        box: Box,
+        side: str,
+        last: int = 2,
+        *,
+        port: int = 5060,
+        media: int = 30000,
+        at: tuple[str, str] | None = None,
+    ) -> None:
         self.net = SIDES[side][1]
         self.word = {"pbx": "secret", "carrier": "hidden"}[side]
-        self.host, self.port, self.sbc = f"{self.net}.{last}", port, (f"{self.net}.1", 5060)
-        namespace = box.namespace(side)
+        namespace, self.host = at or (box.namespace(side), f"{self.net}.{last}")
+        self.port, self.sbc = port, (f"{self.net}.1", 5060)
         self.line = socket_in(namespace, self.host, port)
         self.media = Stream(namespace, self.host, media)
         self.call_id = f"{self.word}{secrets.token_hex(6)}@{self.host}"

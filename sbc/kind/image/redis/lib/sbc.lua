@@ -7,6 +7,7 @@
 --   sbc:rules     side/4:<bits> -> allow or deny      sbc:users:<side>  user -> password, tab, trunk id
 --   sbc:routes    trunk/prefix -> JSON list      sbc:patterns   trunk -> JSON list
 --   sbc:lengths   set of "4:<prefix length>"     sbc:emergency  number -> JSON
+--   sbc:nat       set of ids of trunks behind a NAT
 --   live:down     set of "<trunk> <URI>", addresses that are down; sbc:checks has the trunks that are asked (peers.lua)
 
 local MOST_ATTEMPTS = 8
@@ -291,7 +292,7 @@ end
 
 -- Media ------------------------------------------------------------------------------------
 
-local ALWAYS = 'replace-origin replace-session-connection replace-zero-address ICE=remove trust-address strict-source'
+local ALWAYS = 'replace-origin replace-session-connection replace-zero-address ICE=remove strict-source'
 -- Digits (RFC 4733) and silence (RFC 3389) go with whatever codec is agreed on.
 local BESIDES = {'telephone-event', 'CN'}
 local KNOWN = {'PCMU', 'PCMA', 'G722', 'opus', 'G729', 'GSM', 'speex', 'iLBC', 'AMR', 'AMR-WB'}
@@ -376,7 +377,9 @@ end
 -- (ENCRYPTED, OPPORTUNE or PLAIN), or how they may be.
 local function offer(from, to, srtp)
   local between = 'direction=%s direction=%s address-family=IP%d'
-  return table.concat({between:format(from.interface, to.interface, to.family), ALWAYS, srtp, codec_flags(from, to)}, ' ')
+  local believed = from.nat and 'SIP-source-address' or 'trust-address'
+  local ways = between:format(from.interface, to.interface, to.family)
+  return table.concat({ways, ALWAYS, believed, srtp, codec_flags(from, to)}, ' ')
 end
 
 -- How the receiver's media are encrypted, as Kamailio keeps it of a call.
@@ -507,10 +510,11 @@ end
 -- Calls that stand, and records of those that ended -----------------------------------------
 
 -- What Kamailio keeps of a call (in the one variable of its dialog), tab-separated; what is not known yet is empty.
--- `tried` has an item for each attempt, ended by a bar: trunk, URI and code, with blanks between.
+-- `tried` has an item for each attempt, ended by a bar: trunk, URI and code, with blanks between. `nat_in` and
+-- `nat_out` are where the messages of caller and callee come from, as URIs, when that counts and not what they say.
 local CALL = {
   'from_trunk', 'route', 'emergency', 'caller', 'called', 'started', 'to_trunk', 'called_out', 'tried',
-  'answered', 'codec', 'srtp_in', 'srtp_out',
+  'answered', 'codec', 'srtp_in', 'srtp_out', 'nat_in', 'nat_out',
 }
 -- And what it adds at the end.
 local END = {'ended', 'code', 'cause', 'call_id_out'}
@@ -703,6 +707,37 @@ local function standing()
   return answer
 end
 
+-- Where NATs must be kept from forgetting us: pairs of a socket of ours and a URI, each once. Over TCP the kernel does it.
+local function bindings()
+  local answer, known = {}, {}
+  local function add(id, uri)
+    local trunk = uri ~= '' and not uri:find(';transport=t', 1, true) and known_trunk(id)
+    local socket = trunk and split(trunk.calls)[1]
+    if socket and not known[socket .. uri] then
+      known[socket .. uri] = true
+      answer[#answer + 1] = socket
+      answer[#answer + 1] = uri
+    end
+  end
+  redis.call('SELECT', 0)
+  local trunks = redis.call('SMEMBERS', 'sbc:nat')
+  for _, id in ipairs(trunks) do
+    local trunk = known_trunk(id)
+    for _, address in ipairs(trunk and trunk.addresses or {}) do
+      add(id, address.uri)
+    end
+  end
+  local calls = #trunks > 0 and standing_calls() or {}
+  redis.call('SELECT', 0)
+  for index = 2, #calls, 2 do
+    local call = named(CALL, split(calls[index]), 1)
+    add(call.from_trunk, call.nat_in)
+    add(call.to_trunk, call.nat_out)
+  end
+  return answer
+end
+
+redis.register_function{function_name = 'bindings', callback = bindings, flags = {'no-writes'}}
 redis.register_function{function_name = 'standing', callback = standing, flags = {'no-writes'}}
 redis.register_function{
   -- How good media are, as JSON: of a codec, loss, jitter and round trip.
