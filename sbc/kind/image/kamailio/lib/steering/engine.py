@@ -179,10 +179,12 @@ def _bdecoded(said: bytes, at: int) -> tuple[Any, int]:
 
 
 def media_console(command: str) -> str:
-    """What rtpengine's console says to one command. Raises OSError."""
+    """What rtpengine's console says to one command. Raises OSError.
+
+    The console closes by itself; were our side closed first, it would cut its answer short.
+    """
     with socket.create_connection(MEDIA_CONSOLE, timeout=PATIENCE) as line:
         line.sendall(command.encode() + b"\n")
-        line.shutdown(socket.SHUT_WR)
         said = b""
         while piece := line.recv(65536):
             said += piece
