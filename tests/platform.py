@@ -29,6 +29,7 @@ import redis
 from scripts import broker, commands, environment, up
 from scripts.place import REPOSITORY, Place
 from scripts.processes import Program, platform_programs
+from tests.contract.beds import DOCKER_SOCKET
 from worker import lab
 
 Json = dict[str, Any]
@@ -97,7 +98,8 @@ class Platform:
         self.run("redis")
         wait_for(lambda: broker.answers(self.settings["REDIS_URL"]), "Redis answering")
         self.manage("migrate", "--no-input", "--verbosity", "0")
-        self.manage("enroll_pop", self.pop, "--name", "Test", "--out", str(self._pop_config))
+        engine = ("--docker-socket", f"unix://{DOCKER_SOCKET}")
+        self.manage("enroll_pop", self.pop, "--name", "Test", "--out", str(self._pop_config), *engine)
         if self._sweep is not None:
             self._set_sweep()
         for program in platform_programs(self.place, self.settings["NAAS_WEB_PORT"]):

@@ -28,7 +28,8 @@ from worker.wiring.base import Wiring
 from worker.wiring.memory import MemoryWiring
 from worker.wiring.netlink import NetlinkWiring
 
-DOCKER_SOCKET = "/var/run/docker.sock"
+#: Another engine is named as the docker command takes it.
+DOCKER_SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 TABLES_LUA = Path(__file__).parents[2] / "sbc/kind/image/redis/lib/tables.lua"
 IMAGE = os.environ.get("NAAS_TEST_IMAGE", "naas/base:bookworm")
 

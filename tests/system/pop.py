@@ -19,6 +19,7 @@ from typing import Any
 import redis
 from celery import Celery
 
+from tests.contract.beds import DOCKER_SOCKET
 from tests.servers import RedisServer
 from worker.broker import ASK, RECONCILE, REPORT, acl_rules, celery_settings, pop_queue
 from worker.config import VARIABLE, PopConfig
@@ -99,7 +100,7 @@ class TestPop:
         self.config = PopConfig(
             pop=self.slug,
             broker_url=self._broker_url(),
-            docker_socket="unix:///var/run/docker.sock",
+            docker_socket=f"unix://{DOCKER_SOCKET}",
             fabric=f"naas-{self.slug}",
             state_dir=self.folder / "state",
             holder_image="naas/holder:1",
