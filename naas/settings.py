@@ -236,6 +236,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 
 STATIC_URL = "/static/"
+#: Front-end libraries, as `scripts/frontend.py` fetches them.
+STATICFILES_DIRS = [folder for folder in [BASE_DIR / "static"] if folder.is_dir()]
 STATIC_ROOT = None if TESTING else Path(env.str("NAAS_STATIC_ROOT", default=str(NAAS_VAR / "static")))
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -321,6 +323,13 @@ UNFOLD = {
         ],
     },
 }
+
+#: The sidebar of the portal: title, icon, section, and the name of the page.
+NAAS_PORTAL_NAVIGATION = (
+    ("Overview", "topology-star-3", "home", "home"),
+    ("Services", "server", "services", "services"),
+    ("Orders", "shopping-cart", "orders", "orders"),
+)
 
 # --- API ------------------------------------------------------------------------------
 

@@ -3,10 +3,16 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+import services.portal.urls
+
+#: The pages of the portal, which stand below a tenant's address in one namespace.
+PORTAL = [*services.portal.urls.urlpatterns]
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("tenants.urls")),
     path("api/v1/", include("services.api.urls")),
     path("api/v1/", include("sbc.api.urls")),
+    path("t/<slug:tenant>/", include((PORTAL, "portal"))),
     path("admin/", admin.site.urls),
 ]
 

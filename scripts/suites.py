@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts import base, commands, engine, images, supervision
+from scripts import base, commands, engine, frontend, images, supervision
 from scripts.console import print_plain, say, step
 from scripts.place import Place
 from tests.servers import postgres_server
@@ -48,6 +48,8 @@ def test(place: Place) -> int:
     with docker(place):
         with step("Images") as running:
             images.build_all(place, running)
+        with step("Front end") as running:
+            running.outcome = frontend.install(place)
         with postgres() as database_url:
             results = [run(suite) for suite in suites(place.repo, database_url)]
     say()

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from scripts import base, broker, commands, engine, environment, images, supervision
+from scripts import base, broker, commands, engine, environment, frontend, images, supervision
 from scripts.console import say, step
 from scripts.errors import SetupError
 from scripts.place import Place
@@ -59,6 +59,8 @@ def prepare_database(place: Place) -> None:
         if pending:
             manage(place, "migrate", "--no-input", "--verbosity", "0")
         running.outcome = f"{pending} migrations applied" if pending else "up to date"
+    with step("Front end") as running:
+        running.outcome = frontend.install(place)
     with step("Static files") as running:
         running.outcome = collect_static(place)
 
@@ -66,7 +68,7 @@ def prepare_database(place: Place) -> None:
 def collect_static(place: Place) -> str:
     """Gather them, unless they were gathered from this very code and these packages."""
     note = place.var / "static" / ".release"
-    wanted = release(place, CORE_CODE, place.repo / "constraints.txt")
+    wanted = release(place, CORE_CODE, place.repo / "constraints.txt", frontend.note(place))
     if note.exists() and note.read_text() == wanted:
         return "up to date"
     said = manage(place, "collectstatic", "--no-input").strip().splitlines()

@@ -101,7 +101,7 @@ def staff_of(request: HttpRequest) -> Staff:
     return Staff(
         label=request.user.email,
         user_id=request.user.pk,
-        address=address_of(request),  # type: ignore[arg-type]  # it reads META alone
+        address=address_of(request),
         request_id=str(getattr(request, "id", "")),
     )
 

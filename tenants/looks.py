@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -17,9 +16,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from tenants.console import LINK, linked
+from tenants.wording import words
 
 NOTHING = "-"
-ABBREVIATIONS = re.compile(r"\b(bfd|bgp|frr|sip|tls|vnf|vpn)\b", re.IGNORECASE)
 
 
 class Tone(StrEnum):
@@ -42,12 +41,6 @@ TONES = {
     ),
     **dict.fromkeys(("failed", "rejected", "down", "parked", "suspended", "false"), Tone.BAD),
 }
-
-
-def words(state: object) -> str:
-    """A state as people write it: "inProgress" is "In progress", "AddVnf" is "Add VNF"."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(state)).capitalize()
-    return ABBREVIATIONS.sub(lambda found: found[0].upper(), apart)
 
 
 def badge(state: object, text: str | None = None, tone: Tone | None = None) -> SafeString:

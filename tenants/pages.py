@@ -9,11 +9,12 @@ from django.contrib.auth import views
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 from unfold.forms import AuthenticationForm as StaffForm
 
 from tenants.api.throttling import Attempts
+from tenants.portal.page import LAST_TENANT
 
 
 class PersonLogin(AuthenticationForm):
@@ -38,7 +39,11 @@ class Login(views.LoginView):
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Who one is, and the ways from here."""
+    """To the portal, for who belongs to a tenant; otherwise who one is, and the ways from here."""
     person = request.user
     members = list(person.memberships.select_related("tenant")) if person.is_authenticated else []
+    if members:
+        slugs = [member.tenant.slug for member in members]
+        last = request.session.get(LAST_TENANT)
+        return redirect("portal:home", last if last in slugs else slugs[0])
     return render(request, "site/home.html", {"members": members})

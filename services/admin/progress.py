@@ -8,6 +8,7 @@ from typing import Any
 from services.models import DeploymentStep
 from tenants import looks
 from tenants.console import Table
+from tenants.wording import words
 
 #: Steps are shown of so many at most.
 MOST_STEPS = 60
@@ -26,7 +27,7 @@ def last_run(steps: Iterable[DeploymentStep]) -> list[DeploymentStep]:
 
 def cells(step: DeploymentStep) -> tuple[Any, ...]:
     return (
-        f"{step.position + 1} of {step.total}: {looks.words(step.action)}",
+        f"{step.position + 1} of {step.total}: {words(step.action)}",
         step.subject,
         step.reason,
         looks.badge(step.state),
@@ -52,7 +53,7 @@ def steps_table(title: str, steps: Iterable[DeploymentStep], *, about: str = "",
 def conditions(found: object) -> list[tuple[Any, ...]]:
     """The conditions a PoP reported, as rows: what is checked, whether it holds, what it says."""
     return [
-        (looks.words(c.get("type", "")), looks.badge(c.get("status", ""), _answer(c)), c.get("message", "") or "-")
+        (words(c.get("type", "")), looks.badge(c.get("status", ""), _answer(c)), c.get("message", "") or "-")
         for c in (found if isinstance(found, list) else [])
         if isinstance(c, dict)
     ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Q
+from django.http import HttpRequest
 from rest_framework import authentication, exceptions
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
@@ -37,7 +38,7 @@ class TokenAuthentication(authentication.BaseAuthentication):
         token = tokens.find(presented.strip())
         if token is None:
             raise exceptions.AuthenticationFailed("the token is unknown, expired or revoked")
-        _refuse_suspended(token.tenant)
+        refuse_suspended(token.tenant)
         tokens.note_use(token)
         return Program(token.id), Actor(
             tenant=token.tenant,
@@ -63,16 +64,21 @@ class SessionAuthentication(authentication.SessionAuthentication):
             return None
         user: User = found[0]
         member = _membership(user, request.headers.get("X-Tenant", ""))
-        _refuse_suspended(member.tenant)
-        return user, Actor(
-            tenant=member.tenant,
-            role=Role(member.role),
-            label=user.email,
-            kind=ActorKind.USER,
-            user_id=user.pk,
-            address=address_of(request),
-            request_id=_request_id(request),
-        )
+        refuse_suspended(member.tenant)
+        return user, acting(member, request)
+
+
+def acting(member: Membership, request: Request | HttpRequest) -> Actor:
+    """A person who acts in a tenant by a session, in the API or on a page."""
+    return Actor(
+        tenant=member.tenant,
+        role=Role(member.role),
+        label=member.user.email,
+        kind=ActorKind.USER,
+        user_id=member.user_id,
+        address=address_of(request),
+        request_id=_request_id(request),
+    )
 
 
 class TenantUnclear(Refusal):
@@ -83,7 +89,7 @@ class TenantUnclear(Refusal):
 
 
 def _membership(user: User, wanted: str) -> Membership:
-    members = user.memberships.select_related("tenant")
+    members = user.memberships.select_related("tenant", "user")
     if wanted:
         member = members.filter(Q(tenant_id=wanted) | Q(tenant__slug=wanted)).first()
         if member is None:
@@ -97,16 +103,17 @@ def _membership(user: User, wanted: str) -> Membership:
     return mine[0]
 
 
-def _refuse_suspended(tenant: Tenant) -> None:
+def refuse_suspended(tenant: Tenant) -> None:
+    """Raises `Forbidden`."""
     if tenant.status == TenantStatus.SUSPENDED:
         raise Forbidden(f"{tenant.name} is suspended; ask the provider")
 
 
-def address_of(request: Request) -> str:
+def address_of(request: Request | HttpRequest) -> str:
     """Where the request came from, believing as many proxies as `NAAS_TRUSTED_PROXIES` says."""
     address: str = SimpleRateThrottle.get_ident(SimpleRateThrottle, request)  # type: ignore[arg-type]
     return address
 
 
-def _request_id(request: Request) -> str:
-    return str(getattr(request._request, "id", ""))
+def _request_id(request: Request | HttpRequest) -> str:
+    return str(getattr(request, "id", ""))

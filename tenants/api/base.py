@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
-from django.urls import register_converter
 from rest_framework import exceptions
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
-from tenants import scope, wall
+from tenants import converters, scope, wall
 from tenants.actor import Actor, Role
 from tenants.api import idempotency
 from tenants.api.throttling import Strangers
 from tenants.models import TenantOwned
 
 M = TypeVar("M", bound=Model)
+
+converters.register()
 
 
 class ScopedView(GenericAPIView[Any]):
@@ -89,18 +90,3 @@ class ScopedView(GenericAPIView[Any]):
 
 class ScopedViewSet(ScopedView, GenericViewSet[Any]):
     """The same for a set of views."""
-
-
-class PublicId:
-    """A path component that can be an id. What cannot is no address of ours."""
-
-    regex = "[A-Za-z0-9_-]{1,64}"
-
-    def to_python(self, value: str) -> str:
-        return value
-
-    def to_url(self, value: str) -> str:
-        return value
-
-
-register_converter(PublicId, "id")

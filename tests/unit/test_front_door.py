@@ -55,8 +55,8 @@ def test_a_stranger_finds_the_ways_in(db: None, browser: Client) -> None:
 
 def test_a_person_logs_in_and_makes_a_token_that_works(ann: User, browser: Client) -> None:
     page = log_in(browser, "ann@acme.example")
-    assert page.startswith("/ ")
-    assert "owner of Acme" in page
+    assert page.startswith("/t/acme/ ")
+    assert "ann@acme.example, owner" in page
     asked = json.dumps({"name": "ci", "role": "operator"})
     mark = {"X-CSRFToken": browser.cookies["csrftoken"].value}
     made = browser.post("/api/v1/tokens", asked, content_type="application/json", headers=mark)
@@ -96,7 +96,7 @@ def test_guessing_is_held_up_even_when_it_guesses_right(ann: User, browser: Clie
 
 
 def test_a_login_leads_to_no_other_site(ann: User, browser: Client) -> None:
-    assert log_in(browser, "ann@acme.example", at="/login/?next=https://evil.example/").startswith("/ ")
+    assert log_in(browser, "ann@acme.example", at="/login/?next=https://evil.example/").startswith("/t/acme/ ")
 
 
 def test_who_belongs_nowhere_is_told_whom_to_ask(db: None, browser: Client) -> None:

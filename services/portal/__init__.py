@@ -1,0 +1,1 @@
+"""Pages of the portal about what is ordered and what stands."""

@@ -1,0 +1,130 @@
+"""Lists of the portal: each with search, filter, sort, pages, export and an empty state."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from tenants.models import TenantOwned
+from tenants.portal.page import Page
+
+PER_PAGE = 50
+#: Rows of an export that are in memory at once.
+ROWS = 500
+#: Characters with which a spreadsheet begins a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: what stands above it, the field it is sorted by (empty: it is not), and its words in an export.
+
+    `cell` names the block of the row's template: see `templates/portal/list.html`. Figures stand to the right.
+    """
+
+    title: str
+    text: Callable[[Any], object]
+    sort: str = ""
+    figure: bool = False
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A choice by which a list is narrowed: the field of the row, and what can be chosen, each with its words."""
+
+    name: str
+    title: str
+    field: str
+    choices: Callable[[ListPage], Iterable[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class Empty:
+    """What a list says when there is nothing at all in it, and what one could do about that."""
+
+    icon: str
+    title: str
+    text: str
+    action: str = ""
+    page: str = ""
+
+
+class ListPage(Page):
+    """A list of a tenant's rows. `row` is the template of one row's cells, in the order of the columns."""
+
+    template = "portal/list.html"
+    model: type[TenantOwned]
+    row: str
+    columns: ClassVar[tuple[Column, ...]]
+    search: ClassVar[tuple[str, ...]] = ()
+    filters: ClassVar[tuple[Filter, ...]] = ()
+    empty: Empty
+    #: Which notices of the event stream make the list look again: see `static/portal/stream.js`.
+    follows: str = ""
+
+    def rows(self) -> QuerySet[Any]:
+        """All rows that the list is about. Override it to fetch what the row's template needs."""
+        return self.scope.all(self.model)
+
+    def found(self) -> QuerySet[Any]:
+        """Those that were asked for, in the order that was asked for."""
+        rows = self.rows()
+        for narrowing in self.filters:
+            if chosen := self.request.GET.get(narrowing.name):
+                rows = rows.filter(**{narrowing.field: chosen})
+        if words := self.request.GET.get("q", "").split():
+            for word in words:
+                matches = [Q(**{f"{field}__icontains": word}) for field in self.search]
+                rows = rows.filter(Q(*matches, _connector=Q.OR))
+        order = self.request.GET.get("sort", "")
+        if order.removeprefix("-") in {column.sort for column in self.columns if column.sort}:
+            rows = rows.order_by(order, "pk")
+        return rows
+
+    def get(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponseBase:
+        if request.GET.get("format") == "csv":
+            return self._export()
+        return self.show(self.context())
+
+    def context(self) -> Mapping[str, Any]:
+        paginator = Paginator(self.found(), PER_PAGE)
+        here = paginator.get_page(self.request.GET.get("page"))
+        asked = any(self.request.GET.get(name) for name in ("q", *(f.name for f in self.filters)))
+        return {
+            "list": self,
+            "rows": here,
+            "pages": paginator.get_elided_page_range(here.number, on_each_side=1, on_ends=1),
+            "asked": asked,
+            "narrowing": [(f, list(f.choices(self)), self.request.GET.get(f.name, "")) for f in self.filters],
+        }
+
+    def _export(self) -> HttpResponseBase:
+        answer = StreamingHttpResponse(self._lines(), content_type="text/csv; charset=utf-8")
+        answer["Content-Disposition"] = f'attachment; filename="{self.title.lower().replace(" ", "-")}.csv"'
+        return answer
+
+    def _lines(self) -> Iterator[str]:
+        writer = csv.writer(_Echo())
+        yield writer.writerow([column.title for column in self.columns])
+        for row in self.found().iterator(ROWS):
+            yield writer.writerow([_harmless(column.text(row)) for column in self.columns])
+
+
+def _harmless(value: object) -> str:
+    """As text, which no spreadsheet takes for a formula."""
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(FORMULA) and not isinstance(value, int | float) else text
+
+
+class _Echo:
+    """A file that gives back what is written."""
+
+    def write(self, line: str) -> str:
+        return line

@@ -1,0 +1,162 @@
+"""The portal's pages: for members alone, each for the tenant that its address names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, get_resolver, reverse
+
+from naas.urls import PORTAL
+from services.lifecycle import ServiceState
+from services.models import ProductOrder, ServiceInstance
+from tenants.models import Tenant, TenantStatus, User
+from tests import world
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def acme() -> Tenant:
+    tenant, segment = world.customer("acme", world.pop())
+    world.service(tenant, segment, "edge")
+    world.service(tenant, segment, "old")
+    return tenant
+
+
+@pytest.fixture
+def globex(acme: Tenant) -> Tenant:
+    """Another customer at the same PoP."""
+    tenant, segment = world.customer("globex", ServiceInstance.unscoped.all()[0].pop)
+    world.service(tenant, segment, "secret-edge")
+    return tenant
+
+
+def person(email: str) -> Client:
+    client = Client()
+    client.force_login(User.objects.get(email=email))
+    return client
+
+
+@pytest.fixture
+def owner(acme: Tenant) -> Client:
+    return person("owner@acme.example")
+
+
+@pytest.fixture
+def viewer(acme: Tenant) -> Client:
+    return person("viewer@acme.example")
+
+
+#: What the addresses of pages name, for a tenant.
+IDS: dict[str, Any] = {
+    "service": lambda tenant: {"id": ServiceInstance.unscoped.filter(tenant=tenant)[0].pk},
+    "order": lambda tenant: {"id": ProductOrder.unscoped.filter(tenant=tenant)[0].pk},
+}
+
+
+def pages(tenant: Tenant, of: Tenant | None = None) -> Iterator[tuple[str, str]]:
+    """Every page of a tenant, with ids `of` another's where asked for; an address that is added is here by itself."""
+    for entry in PORTAL:
+        assert isinstance(entry, URLPattern)
+        ids = IDS[str(entry.name)](of or tenant) if "<" in str(entry.pattern) else {}
+        yield str(entry.name), reverse(f"portal:{entry.name}", kwargs={"tenant": tenant.slug, **ids})
+
+
+def test_every_page_is_shown_to_a_viewer(acme: Tenant, viewer: Client) -> None:
+    for name, address in pages(acme):
+        assert viewer.get(address).status_code == 200, name
+
+
+def test_a_stranger_is_led_to_the_login_and_back(acme: Tenant) -> None:
+    for name, address in pages(acme):
+        answer = Client().get(address)
+        assert (answer.status_code, answer["Location"]) == (302, f"/login/?next={address}"), name
+
+
+def test_pages_of_a_tenant_one_does_not_belong_to_are_not_there(acme: Tenant, globex: Tenant, owner: Client) -> None:
+    for name, address in pages(globex):
+        answer = owner.get(address)
+        assert answer.status_code == 404, name
+        assert "secret-edge" not in answer.content.decode()
+        assert owner.post(address).status_code == 404, name
+
+
+def test_ids_of_another_tenant_are_not_there(acme: Tenant, globex: Tenant, owner: Client) -> None:
+    for name, address in pages(acme, of=globex):
+        if any(row in address for row in ("svc-", "ord-")):
+            assert owner.get(address).status_code == 404, name
+
+
+def test_no_page_shows_a_secret_or_what_is_anothers(acme: Tenant, globex: Tenant, owner: Client) -> None:
+    for name, address in pages(acme):
+        page = owner.get(address).content.decode()
+        for secret in (world.PASSWORD, world.IDENTITY, world.REQUEST_BODY, "secret-edge", "globex"):
+            assert secret not in page, name
+
+
+def test_a_suspended_tenants_page_says_so(acme: Tenant, owner: Client) -> None:
+    Tenant.objects.update(status=TenantStatus.SUSPENDED)
+    answer = owner.get(reverse("portal:services", args=["acme"]))
+    assert answer.status_code == 403
+    assert "Acme is suspended; ask the provider" in answer.content.decode()
+
+
+def test_the_front_door_leads_to_the_tenant_one_was_in_last(acme: Tenant, globex: Tenant, owner: Client) -> None:
+    globex.memberships.create(tenant=globex, user=User.objects.get(email="owner@acme.example"), role="viewer")
+    owner.get("/t/globex/orders/")
+    assert owner.get("/")["Location"] == "/t/globex/"
+    page = owner.get("/t/globex/").content.decode()
+    assert 'href="/t/acme/"' in page, "one can switch"
+
+
+def test_a_list_is_searched_narrowed_and_sorted(acme: Tenant, owner: Client) -> None:
+    def shown(query: str) -> list[str]:
+        return [row.name for row in owner.get(f"/t/acme/services/{query}").context["rows"]]
+
+    assert shown("?sort=name") == ["edge", "old"]
+    assert shown("?sort=-name") == ["old", "edge"]
+    assert shown("?q=OL") == ["old"]
+    assert shown("?kind=router&q=edge") == ["edge"]
+    assert shown("?kind=sbc") == []
+    assert "Nothing matches" in owner.get("/t/acme/services/?kind=sbc").content.decode()
+    assert set(shown("?sort=tenant__slug")) == {"edge", "old"}, "what is no column sorts nothing"
+
+
+def test_what_is_gone_is_listed_for_who_asks_for_it(acme: Tenant, owner: Client) -> None:
+    ServiceInstance.unscoped.filter(name="old").update(state=ServiceState.TERMINATED)
+    assert "old" not in [row.name for row in owner.get("/t/acme/services/").context["rows"]]
+    assert [row.name for row in owner.get("/t/acme/services/?state=terminated").context["rows"]] == ["old"]
+
+
+def test_a_list_has_pages_that_keep_what_was_asked_for(acme: Tenant, owner: Client) -> None:
+    size, pop = world.offering().sizes.all()[0], ServiceInstance.unscoped.all()[0].pop
+    for number in range(60):
+        ServiceInstance.unscoped.create(
+            tenant=acme, pop=pop, kind="router", name=f"leaf-{number:02}", size=size, spec={}, seed="x"
+        )
+    page = owner.get("/t/acme/services/?q=leaf-&sort=name&page=2")
+    assert [row.name for row in page.context["rows"]] == [f"leaf-{number}" for number in range(50, 60)]
+    assert '?q=leaf-&amp;sort=name&amp;page=1"' in page.content.decode()
+
+
+def test_a_list_is_exported_without_formulas(acme: Tenant, owner: Client) -> None:
+    ServiceInstance.unscoped.filter(name="old").update(name="=HYPERLINK(1)")
+    answer = owner.get("/t/acme/services/?format=csv&sort=name")
+    lines = answer.getvalue().decode().splitlines()
+    assert lines[0] == "Name,Kind,PoP,Size,State,Health,Since"
+    assert [line.split(",")[0] for line in lines[1:]] == ["'=HYPERLINK(1)", "edge"]
+    assert answer["Content-Disposition"] == 'attachment; filename="services.csv"'
+
+
+def test_an_empty_list_says_what_would_be_in_it(acme: Tenant, owner: Client) -> None:
+    ProductOrder.unscoped.all().delete()
+    assert "No orders yet" in owner.get("/t/acme/orders/").content.decode()
+
+
+def test_every_page_of_the_portal_is_named_once() -> None:
+    names = [entry.name for entry in PORTAL]
+    assert len(names) == len(set(names))
+    assert get_resolver().namespace_dict["portal"]
