@@ -162,6 +162,7 @@ class TestRedis:
         redis_tables.tables.apply(change(None, 2))
         assert sorted(redis_tables.client.keys()) == ["live:down", "revision"]
 
+    @pytest.mark.alone
     def test_100_000_entries_go_in_while_nobody_else_waits(self, redis_tables):
         value = json.dumps({"targets": [{"trunk": "trk-1", "priority": 1, "weight": 1}], "note": "x" * 200})
         entries = tuple(("HSET", "sbc:routes", f"trk-1/+{number}", value) for number in range(100_000))

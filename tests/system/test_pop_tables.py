@@ -100,6 +100,7 @@ def test_a_new_service_gets_its_tables_before_it_is_ready(core: Core) -> None:
     assert redis_cli(core, "HLEN", "sbc:routes") == "2"
 
 
+@pytest.mark.alone
 def test_a_change_is_in_force_at_once(core: Core) -> None:
     core.change(None, 1, ("HSET", "sbc:routes", "a/+49", "[]"))
     wait_for(lambda: Phase.CONVERGED in core.phases(), what="readiness")
@@ -123,6 +124,7 @@ def test_tables_that_were_lost_are_told_of(core: Core) -> None:
     wait_for(lambda: core.revisions()[-1] == 0, seconds=3.0, what="a word of the loss")
 
 
+@pytest.mark.alone
 def test_records_arrive_within_a_second_and_go_when_they_are_taken(core: Core, broker: RedisServer) -> None:
     begun = time.monotonic()
     note(core, "call-1")

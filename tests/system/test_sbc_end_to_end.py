@@ -14,7 +14,8 @@ from tests.platform import Json, Platform, wait_for
 from tests.routers import A, B
 from worker import lab
 
-pytestmark = pytest.mark.system
+#: Alone: it says how soon things are in force.
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 SCENARIOS = Path(__file__).parent / "sbc/scenarios"
 #: The PBX is the host behind UNI a, the carrier that behind b; the SBC is at .1 of both.

@@ -84,6 +84,8 @@ class Phone:
         self.cseq = 0
         self.version = 0
         self.local = self.remote = self.target = ""
+        #: To of the answer that refused our last INVITE.
+        self.refused = ""
         self.invited: Message | None = None
         self.seen: list[Message] = []
 
@@ -120,13 +122,15 @@ class Phone:
 
     def request(self, method: str, body: str = "", headers: Mapping[str, str] | None = None, cseq: int = 0) -> None:
         self.cseq += 0 if cseq else 1
-        branch = f"z9hG4bK{self.tag}{cseq or self.cseq}{method}"
+        # What acknowledges a refusal belongs to the transaction of the INVITE (RFC 3261, 17.1.1.3).
+        transaction = "INVITE" if method == "ACK" and self.refused else method
+        branch = f"z9hG4bK{self.tag}{cseq or self.cseq}{transaction}"
         self._send(
             f"{method} {self.target} SIP/2.0",
             {
                 "Via": f"SIP/2.0/UDP {self.host}:{self.port};branch={branch}",
                 "From": self.local,
-                "To": self.remote,
+                "To": self.refused if method == "ACK" and self.refused else self.remote,
                 "Call-ID": self.call_id,
                 "CSeq": f"{cseq or self.cseq} {method}",
                 "Contact": f"<sip:{self.word}user@{self.host}:{self.port}>",
@@ -152,11 +156,15 @@ class Phone:
         return message
 
     def answer_to(self, method: str, seconds: float = 8.0) -> Message:
-        """The final answer to the last request of this method; learns the dialog from it."""
+        """The final answer to the last request of this method; learns the dialog from it.
+
+        What was meant for an earlier phone at this address is not taken for it.
+        """
         end = time.monotonic() + seconds
         while True:
-            message = self.receive(end - time.monotonic())
-            if message.code >= 200 and message.method == method:
+            message = self.receive(max(0.01, end - time.monotonic()))
+            ours = message.headers["call-id"] == self.call_id
+            if ours and message.code >= 200 and message.method == method:
                 return self._learn(message)
 
     def asked(self, method: str, seconds: float = 8.0) -> Message:
@@ -204,6 +212,8 @@ class Phone:
             self.media.towards(invite.body)
 
     def _learn(self, answer: Message) -> Message:
+        if answer.method == "INVITE":
+            self.refused = "" if answer.code < 300 else answer.headers["to"]
         if answer.code < 300 and answer.method == "INVITE":
             self.remote, self.target = answer.headers["to"], answer.contact
             if answer.body:

@@ -120,6 +120,7 @@ def certificates(box: Box) -> Iterator[float]:
         yield time.monotonic() - started
 
 
+@pytest.mark.alone
 def test_two_hundred_changes_under_load_cost_no_call(box: Box) -> None:
     answering = box.sipp("carrier", "plain-answer", "-p", "5060", "-mp", "30000")
     options = ("-p", "5060", "-r", str(RATE), "-l", "2000", "-d", str(STANDING // RATE * 1000), "-s", "+4940222")

@@ -96,6 +96,7 @@ def assert_nobody_hears_others(pairs: Sequence[Pair], said: Mapping[Stream, set[
             assert ear.media.spoiled == 0, "and nothing that is not encrypted as agreed"
 
 
+@pytest.mark.alone
 def test_media_of_standing_calls_go_on_when_the_relay_is_killed(routed: Box) -> None:
     with pairs(routed) as standing, ThreadPoolExecutor(1) as other:
         connect_all(standing)
