@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 
 from sbc import policy
 from sbc.kind.entries import (
@@ -31,7 +32,7 @@ from sbc.kind.fields import is_address, zone
 from sbc.kind.route import DAYS, RouteSpec, WindowSpec
 from sbc.kind.security import EmergencySpec, SourceRule
 from sbc.kind.spec import SbcSpec
-from sbc.kind.trunk import NumberChange, TrunkAddress, TrunkSpec
+from sbc.kind.trunk import NumberChange, SessionTimer, TrunkAddress, TrunkSpec
 from sbc.policy import ANY_TRUNK, WEEK, Address, NumberPlan, NumberRule, Route, Target, Trunk, Window
 from services.kind import Context
 
@@ -106,6 +107,7 @@ def calls(spec: TrunkSpec, world: World) -> Calls:
         codecs=spec.codecs,
         transcode=spec.transcode,
         nat=spec.nat,
+        **_timer(spec.session_timer),
         most_calls=spec.most_calls or 0,
         most_per_second=spec.most_calls_per_second or 0,
         user=spec.authentication.user or "",
@@ -115,6 +117,14 @@ def calls(spec: TrunkSpec, world: World) -> Calls:
         check=Check(spec.health_check.every, spec.health_check.failures) if spec.health_check else None,
         registration=_registration(spec, here) if spec.authentication.method == "register" else None,
     )
+
+
+def _timer(spec: SessionTimer | None) -> dict[str, Any]:
+    """Of `Calls`."""
+    if spec is None:
+        return {}
+    asked = {"timer": spec.expires} if spec.mode != "pass" else {}
+    return asked | {"least_timer": spec.min_se, "timer_required": spec.mode == "require"}
 
 
 def _registration(spec: TrunkSpec, here: str) -> Registration:

@@ -30,6 +30,9 @@ CALL_FIELDS = (
     "srtp",
     "nat",
     "me",
+    "timer",
+    "least_timer",
+    "timer_required",
 )
 ATTEMPT_FIELDS = (
     *("uri", "number", "caller", "asserted", "privacy", "trunk", "forth", "accepts", "remove", "add"),
@@ -46,6 +49,7 @@ QUESTION_FIELDS = ("method", "uri", "socket", "request", "sender", "target", "ab
 KEPT_FIELDS = (
     *("from_trunk", "route", "emergency", "caller", "called", "started", "to_trunk", "called_out", "tried"),
     *("answered", "codec", "srtp_in", "srtp_out", "nat_in", "nat_out"),
+    *("timer", "least_timer"),
 )
 
 #: An emergency call goes to its next target whatever the answer, and soon: 486 of one centre is not the end of it.
@@ -88,7 +92,9 @@ class Calls:
 
     `socket` is the listening socket they leave by, `me` the SBC's name there, `host` the
     domain in request URIs. `interface` is the media interface. Zero calls or rate is unlimited. Behind a `nat` it is
-    where its messages and media come from, whatever they say. `headers` are
+    where its messages and media come from, whatever they say. A session `timer` of so many seconds is asked for where
+    an end asks for none (0: none is), one below `least_timer` is refused; so is, where it is `timer_required`, who
+    has none. `headers` are
     rules for what is sent to the trunk; which headers they may not touch is said in `fields.PROTECTED_HEADERS`.
     """
 
@@ -101,6 +107,9 @@ class Calls:
     codecs: tuple[str, ...] = ()
     transcode: bool = False
     nat: bool = False
+    timer: int = 0
+    least_timer: int = 0
+    timer_required: bool = False
     most_calls: int = 0
     most_per_second: int = 0
     user: str = ""
@@ -125,7 +134,7 @@ def media_document(calls: Calls) -> Mapping[str, object]:
 
 def calls_field(calls: Calls) -> str:
     """What the routing script reads of a trunk: `CALL_FIELDS`, tab-separated."""
-    values = asdict(calls) | {"nat": "1" if calls.nat else ""}
+    values = asdict(calls) | {name: "1" if getattr(calls, name) else "" for name in ("nat", "timer_required")}
     return _joined(str(values[name]) for name in CALL_FIELDS)
 
 

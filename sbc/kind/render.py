@@ -59,6 +59,8 @@ HEALTH = (f"{PROGRAMS}/health",)
 TEST_CALLER = "probe:caller"
 #: Questions to trunks in a tenth of a second. Where more are due they are asked later than they should be.
 MOST_QUESTIONS = 50
+#: Seconds that a start may take until the relay has its calls again, and until their silence is noticed.
+RESTORED_WITHIN = 10
 #: rtpengine's flags for an answer: transport, family and encryption are those of the offer. Whose address is believed
 #: is said besides.
 ANSWER_FLAGS = "replace-origin replace-session-connection replace-zero-address ICE=remove strict-source"
@@ -150,6 +152,7 @@ def kamailio(engine: Engine) -> str:
         most_questions=MOST_QUESTIONS,
         kept_fields=entries.KEPT_FIELDS,
         keep_alive=engine.keep_alive,
+        restored_within=RESTORED_WITHIN,
     )
 
 
@@ -181,6 +184,7 @@ def _limits(engine: Engine) -> Mapping[str, int | str]:
         "most_per_second": engine.most_per_second,
         "longest_call": engine.longest_call,
         "longest_message": engine.longest_message,
+        "media_timeout": engine.media_timeout,
     }
 
 

@@ -72,8 +72,6 @@ def _not_done_yet(spec: TrunkSpec) -> Iterator[Problem]:
     registrar = spec.authentication.registrar or spec.domain
     if spec.authentication.method == "register" and not spec.addresses and not (registrar and is_address(registrar)):
         yield Problem("addresses", "names are not looked up yet; give the IP address by which the registrar is reached")
-    if spec.session_timer:
-        yield Problem("session_timer", "is not done yet; leave it out")
 
 
 def _on_its_side(spec: TrunkSpec, here: World) -> Iterator[Problem]:

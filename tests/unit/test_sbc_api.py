@@ -113,7 +113,6 @@ def test_a_document_is_made_read_changed_and_removed(
             "authentication.registrar",
         ),
         ("trunks", PBX | {"health_check": {"every": 1}}, "health_check.every"),
-        ("trunks", PBX | {"session_timer": {}}, "session_timer"),
         ("trunks", PBX | {"most_calls": "7"}, "most_calls"),
         ("routes", OUT | {"targets": []}, "targets"),
         ("routes", OUT, "targets[0].trunk"),

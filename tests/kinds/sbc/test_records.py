@@ -17,7 +17,7 @@ from sbc.probe.emodel import G711, mos, rating
 
 TRIED = "deaf sip:192.0.2.9 408|carrier sip:192.0.2.7 200|"
 TOLD = f"pbx\tout\t0\t+4930111\t+4940222\t1700000000.123456\tcarrier\t040222\t{TRIED}"
-ANSWER = "1700000002.500000\tPCMA\t1\t0\t\tsip:192.0.2.7:41234"
+ANSWER = "1700000002.500000\tPCMA\t1\t0\t\tsip:192.0.2.7:41234\t1800\t90"
 END = "1700000062.750000\t200\tcaller-hung-up\tsealed"
 
 
@@ -88,6 +88,17 @@ def test_the_end_of_a_call_becomes_a_record(store: Any) -> None:
         "srtp_out": False,
         "quality": {"caller": {"loss": 1, "jitter": 5, "round_trip": 80, "mos": 4.29}, "callee": None},
     }
+
+
+def test_a_call_that_was_kept_before_there_was_more_to_keep_has_its_record(store: Any) -> None:
+    quality = ["1", "5", "80000", "", "", ""]
+    now = recorded(store, "12:34 a", "\t".join([TOLD, ANSWER, END, *quality]))
+    assert now["cause"] == "caller-hung-up"
+    for fewer in (1, 2):
+        before = "\t".join(ANSWER.split("\t")[:-fewer])
+        assert recorded(store, "12:34 a", "\t".join([TOLD, before, END, *quality])) == now
+    never = recorded(store, "12:34 a", "\t".join([TOLD, ANSWER, END]))
+    assert recorded(store, "12:34 a", "\t".join([TOLD, before, END])) == never
 
 
 def test_what_never_happened_is_null(store: Any) -> None:

@@ -167,6 +167,15 @@ class Phone:
             if ours and message.code >= 200 and message.method == method:
                 return self._learn(message)
 
+    def rung(self, code: int, seconds: float = 8.0) -> Message:
+        """The provisional answer to our INVITE; learns the early dialog from it."""
+        end = time.monotonic() + seconds
+        while True:
+            message = self.receive(max(0.01, end - time.monotonic()))
+            if message.code == code and message.headers["call-id"] == self.call_id:
+                self.remote, self.target = message.headers["to"], message.contact
+                return message
+
     def asked(self, method: str, seconds: float = 8.0) -> Message:
         """The next request of this method, left unanswered."""
         end = time.monotonic() + seconds

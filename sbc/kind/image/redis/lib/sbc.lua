@@ -514,7 +514,7 @@ end
 -- `nat_out` are where the messages of caller and callee come from, as URIs, when that counts and not what they say.
 local CALL = {
   'from_trunk', 'route', 'emergency', 'caller', 'called', 'started', 'to_trunk', 'called_out', 'tried',
-  'answered', 'codec', 'srtp_in', 'srtp_out', 'nat_in', 'nat_out',
+  'answered', 'codec', 'srtp_in', 'srtp_out', 'nat_in', 'nat_out', 'timer', 'least_timer',
 }
 -- And what it adds at the end.
 local END = {'ended', 'code', 'cause', 'call_id_out'}
@@ -617,6 +617,18 @@ local function call_id(call, dialog)
   return ('%d-%s'):format(milliseconds(call.started), dialog:gsub(':', '-'))
 end
 
+-- What is told of a call with the fields that CALL has by now: one that began before an upgrade was kept with fewer.
+local function completed(parts)
+  local whole = #CALL + #END
+  if #parts > whole then
+    whole = whole + 2 * #QUALITY
+  end
+  for index = #CALL - (whole - #parts) + 1, #CALL do
+    table.insert(parts, index, '')
+  end
+  return parts
+end
+
 local function record(dialog, callid, parts)
   local call, last = named(CALL, parts, 1), named(END, parts, #CALL + 1)
   local id = call_id(call, dialog)
@@ -665,7 +677,7 @@ end
 -- the QUALITY of caller and callee.
 local function ended(_, arguments)
   local dialog, callid = arguments[1]:match('^(%S+) (.*)$')
-  local id, body = record(dialog, callid, split(arguments[2]))
+  local id, body = record(dialog, callid, completed(split(arguments[2])))
   redis.call('SELECT', 0)
   redis.call('XADD', 'records', '*', 'key', id, 'body', body)
   forget(dialog, callid)
@@ -687,6 +699,52 @@ local function standing_calls()
   until cursor == '0'
   return found
 end
+
+-- The calls that have lost their media: rtpengine had written the call, and has taken it away while its dialog stands, which it
+-- does by itself when nothing was heard for too long. Dialogs, each as entry:id. One whose call was never seen here is
+-- left alone: what a store that is full did not take is no sign of anything.
+local function silent()
+  local seen, kept, answer = {}, {}, {}
+  redis.call('SELECT', 0)
+  for _, dialog in ipairs(redis.call('SMEMBERS', 'live:media')) do
+    seen[dialog] = true
+  end
+  local cursor = '0'
+  repeat
+    redis.call('SELECT', 1)
+    local page = redis.call('SCAN', cursor, 'MATCH', 'dialog:entry::*', 'COUNT', 1000)
+    cursor = page[1]
+    local rows = {}
+    for _, key in ipairs(page[2]) do
+      local row = redis.call('HMGET', key, 'state', 'callid')
+      if row[1] == '4' and row[2] then
+        rows[#rows + 1] = {key:sub(#'dialog:entry::' + 1), row[2]}
+      end
+    end
+    redis.call('SELECT', 2)
+    for _, row in ipairs(rows) do
+      local there = redis.call('EXISTS', row[2]) == 1
+      kept[row[1]] = there or seen[row[1]]
+      if seen[row[1]] and not there then
+        answer[#answer + 1] = row[1]
+      end
+    end
+  until cursor == '0'
+  redis.call('SELECT', 0)
+  for dialog in pairs(kept) do
+    if not seen[dialog] then
+      redis.call('SADD', 'live:media', dialog)
+    end
+  end
+  for dialog in pairs(seen) do
+    if not kept[dialog] then
+      redis.call('SREM', 'live:media', dialog)
+    end
+  end
+  return answer
+end
+
+redis.register_function('silent', silent)
 
 -- How many calls each trunk, and `*` in all, had when Kamailio last wrote its dialogs: name, number and so on.
 local function standing()

@@ -16,7 +16,7 @@ from . import engine
 #: What the routing script keeps of a call in the one variable of its dialog, tab-separated: CALL in redis/lib/sbc.lua.
 FIELDS = (
     "from_trunk", "route", "emergency", "caller", "called", "started", "to_trunk", "called_out", "tried",
-    "answered", "codec", "srtp_in", "srtp_out", "nat_in", "nat_out",
+    "answered", "codec", "srtp_in", "srtp_out", "nat_in", "nat_out", "timer", "least_timer",
 )  # fmt: skip
 #: Redis' databases of tables and of dialogs.
 TABLES, DIALOGS = 0, 1
