@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from sbc.kind import KIND
@@ -26,8 +26,9 @@ from sbc.world import mark, world_of
 from services import dispatch
 from services.keys import vault
 from services.lifecycle import ServiceState
-from services.models import ServiceInstance
+from services.models import Revision, ServiceInstance
 from services.sweep import UNSEEN
+from tenants.models import TenantOwned
 from worker.errors import PermanentError
 from worker.report import TableChange, TablesAt
 
@@ -47,6 +48,7 @@ KEPT_FOR = timedelta(days=1)
 #: Commands of a difference. A VNF carries it out at once and answers nobody meanwhile, while everything anew is built
 #: beside what is in force, and then takes its place.
 MOST_COMMANDS = 5_000
+FORGOTTEN_AT_ONCE = 500
 
 
 # --- a change ---------------------------------------------------------------------------
@@ -95,8 +97,8 @@ def follow(*, instance: ServiceInstance) -> None:
 
 def deliver(*, instance_id: str) -> None:
     """Send an SBC what leads from the revision it has to the wanted one; everything where that is not known."""
-    tables = Tables.unscoped.select_related("instance__pop").filter(pk=instance_id).first()
-    if tables is None or tables.instance.state == ServiceState.TERMINATED:
+    tables = Tables.unscoped.select_related("instance__pop").filter(pk=instance_id, instance__in=_wanted()).first()
+    if tables is None:
         return
     wanted = tables.wanted
     commands = _logged(tables, wanted)
@@ -134,8 +136,8 @@ def _send(tables: Tables, base: int | None, revision: int, commands: tuple[Comma
 @transaction.atomic
 def take(report: TablesAt) -> None:
     """Take down the revision that an SBC has, and send what is missing unless it is on its way already."""
-    instance = ServiceInstance.unscoped.filter(pk=report.instance, pop=report.pop, kind=KIND.name).first()
-    if instance is None or instance.state == ServiceState.TERMINATED:
+    instance = _wanted().filter(pk=report.instance, pop=report.pop).first()
+    if instance is None:
         return
     follow(instance=instance)
     tables = locked(instance)
@@ -163,10 +165,17 @@ def sweep(now: datetime | None = None) -> None:
         deliver(instance_id=instance_id)
 
 
+def _wanted() -> QuerySet[ServiceInstance]:
+    """The SBCs that are to have tables. One that is being removed is sent none: large ones would keep it, and the core,
+    waiting for minutes."""
+    removal = Revision.unscoped.filter(instance=OuterRef("pk"), generation=OuterRef("generation"), spec__isnull=True)
+    living = ServiceInstance.unscoped.filter(kind=KIND.name).exclude(state=ServiceState.TERMINATED)
+    return living.exclude(Exists(removal))
+
+
 def _changed() -> QuerySet[ServiceInstance]:
     """The SBCs whose spec has changed since their tables were looked at."""
-    living = ServiceInstance.unscoped.filter(kind=KIND.name).exclude(state=ServiceState.TERMINATED)
-    return living.filter(Q(tables__isnull=True) | Q(tables__generation__lt=F("generation")))
+    return _wanted().filter(Q(tables__isnull=True) | Q(tables__generation__lt=F("generation")))
 
 
 def behind(now: datetime) -> QuerySet[Tables]:
@@ -180,7 +189,7 @@ def behind(now: datetime) -> QuerySet[Tables]:
         | Q(refused, sent_at__lte=now - AGAIN_REFUSED)
     )
     there = Q(found__isnull=False, found=F("wanted"))
-    return Tables.unscoped.filter(due).exclude(there).exclude(instance__state=ServiceState.TERMINATED)
+    return Tables.unscoped.filter(due, instance__in=_wanted()).exclude(there)
 
 
 def prune(now: datetime | None = None) -> None:
@@ -190,6 +199,13 @@ def prune(now: datetime | None = None) -> None:
     TableLog.unscoped.filter(old).delete()
     gone = ServiceInstance.unscoped.filter(kind=KIND.name, state=ServiceState.TERMINATED, tables__isnull=False)
     for instance in gone:
-        with transaction.atomic():
-            for model in (Route, Trunk, SourceRule, Emergency, Tables):
-                model.unscoped.filter(instance=instance).delete()
+        # The tables last: by them an SBC is found again whose forgetting was broken off.
+        for model in (Route, Trunk, SourceRule, Emergency, Tables):
+            _forget(model, instance)
+
+
+def _forget(model: type[TenantOwned], instance: ServiceInstance) -> None:
+    """Delete an SBC's rows so many at a time: other writers wait for no longer than that."""
+    rows = model.unscoped.filter(instance=instance)
+    while page := list(rows.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]):
+        rows.filter(pk__in=page).delete()

@@ -337,6 +337,24 @@ def test_a_changed_spec_rewrites_the_tables_where_they_depend_on_it(
     assert complete(site, sbc)
 
 
+def test_an_sbc_that_is_being_removed_is_sent_nothing_more(
+    site: Site, sbc: ServiceInstance, actor: Actor, add: Any, commit: Any
+) -> None:
+    add(PBX)
+    settle(site, commit)
+    order = orders.place(actor=actor, items=[ItemRequest(action="delete", service=sbc.pk)])
+    site.revision, site.content = 0, {}
+    commit(lambda: tables.take(site.tell(sbc.pk)))
+    later = timezone.now() + timedelta(hours=1)
+    commit(lambda: tables.sweep(later))
+    tables.deliver(instance_id=sbc.pk)
+    assert not site.messages()
+    orders.cancel(actor=actor, order=order)
+    commit(lambda: tables.take(site.tell(sbc.pk)))
+    settle(site, commit)
+    assert complete(site, sbc), "what stays after all is served again"
+
+
 # --- what is forgotten ---
 
 
