@@ -31,6 +31,8 @@ def _problems(instance: ServiceInstance, spec: SbcSpec) -> Iterator[Problem]:
         yield Problem("ports", f"trunks stand on a side that is missing here: {lost}; move or remove them first")
     if lost := _named(SourceRule.unscoped.filter(instance=instance).exclude(side__in=[*sides, ""]).order_by("name")):
         yield Problem("ports", f"source rules are about a side that is missing here: {lost}; remove them first")
+    if not spec.resolvers and (lost := _named(trunks.filter(named=True))):
+        yield Problem("resolvers", f"trunks are reached by names: {lost}; change them first")
     if spec.tls is None and (lost := _named(trunks.filter(transport="tls"))):
         yield Problem("tls", f"trunks are spoken to over TLS: {lost}; change them first")
 

@@ -118,11 +118,13 @@ class NumberRule:
 
 @dataclass(frozen=True)
 class Address:
-    """Where a trunk is reached; `uri` as in `sip:192.0.2.1:5060;transport=udp`."""
+    """Where a trunk is reached; `uri` as in `sip:192.0.2.1:5060;transport=udp`. One that is `named` has a name in it,
+    which stands for the addresses that were found for it (`Tables.names`)."""
 
     uri: str
     priority: int = 10
     weight: int = 10
+    named: bool = False
 
 
 class CallerId(StrEnum):
@@ -241,7 +243,8 @@ class Tables:
     """Everything one SBC routes by.
 
     `emergency` has the targets of each emergency number; `down` are the addresses that fail their health check, as
-    trunk and URI.
+    trunk and URI. `names` are the addresses that were found for a URI with a name; without it names stand for
+    themselves.
     """
 
     trunks: Mapping[str, Trunk]
@@ -249,6 +252,7 @@ class Tables:
     emergency: Mapping[str, tuple[Target, ...]] = field(default_factory=dict)
     down: frozenset[tuple[str, str]] = frozenset()
     rules: tuple[SourceRule, ...] = ()
+    names: Mapping[str, tuple[Address, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -496,8 +500,16 @@ def _pairs(tables: Tables, targets: Sequence[Target], draw: int) -> list[Pair]:
     for target in in_turn(targets, draw):
         trunk = tables.trunks.get(target.trunk)
         if trunk is not None and trunk.enabled:
-            pairs += [(trunk, address) for address in in_turn(trunk.addresses, draw)]
+            addresses = in_turn(trunk.addresses, draw)
+            pairs += [(trunk, found) for address in addresses for found in _found(tables, address, draw)]
     return pairs
+
+
+def _found(tables: Tables, address: Address, draw: int) -> list[Address]:
+    """What an address stands for, in the order in which it is tried. Priorities of SRV (RFC 2782) hold within it."""
+    if not address.named or tables.names is None:
+        return [address]
+    return in_turn(tables.names.get(address.uri, ()), draw)
 
 
 def _by_health(pairs: list[Pair], down: frozenset[tuple[str, str]]) -> tuple[list[Pair], list[Pair]]:

@@ -79,14 +79,27 @@ class RegistrationStateJson(serializers.Serializer[Any]):
     tries = serializers.IntegerField(help_text="Requests since the last success.")
 
 
+class PeerNameJson(serializers.Serializer[Any]):
+    """A name by which the trunk is reached, and what was found for it. Moments as above."""
+
+    name = serializers.CharField(help_text="As a URI.")
+    found = serializers.ListField(
+        child=serializers.CharField(), help_text="URIs; the last ones while there is an error."
+    )
+    since = serializers.IntegerField(allow_null=True, help_text="When they were first found so.")
+    until = serializers.IntegerField(allow_null=True, help_text="When it is looked up again.")
+    error = serializers.CharField(help_text="Why nothing is found now; empty when something is.")
+
+
 class TrunkStateJson(serializers.Serializer[Any]):
-    """How a trunk with a health check or a registration fares. Degraded: some of its addresses are down, and get no
-    calls. Addresses are listed when they are asked, and unknown when they are not."""
+    """How a trunk with a health check, a registration or a name fares. Degraded: some addresses are down, and get
+    no calls. Addresses are listed when they are asked, and unknown when they are not."""
 
     trunk = serializers.CharField()
     state = serializers.ChoiceField(choices=["down", "degraded", "unknown", "up"])
     addresses = PeerAddressJson(many=True)
     registration = RegistrationStateJson(allow_null=True)
+    names = PeerNameJson(many=True)
 
 
 class BanJson(serializers.Serializer[Any]):

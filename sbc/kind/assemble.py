@@ -18,11 +18,14 @@ from services.kind import Context, SpecError
 from worker.topology import ConfigFile, Container, Database, Exec, ProbeRole, Vnf, Volume
 
 VNF = "sbc"
-KAMAILIO, RTPENGINE, REDIS = "kamailio", "rtpengine", "redis"
+KAMAILIO, RTPENGINE, REDIS, RESOLVER = "kamailio", "rtpengine", "redis", "resolver"
 IMAGES = {name: f"naas/sbc-{name}:1" for name in (KAMAILIO, RTPENGINE, REDIS, PROBE)}
+#: One of the programs that stand beside Kamailio.
+IMAGES[RESOLVER] = IMAGES[KAMAILIO]
 PROGRAMS = render.PROGRAMS
-#: The timeouts in rtpengine's file are applied by Kamailio's program: there is nothing to do where the file lies.
-RELOADS = {KAMAILIO: render.RELOAD, RTPENGINE: ("true",)}
+#: The timeouts in rtpengine's file are applied by Kamailio's program, and the resolver reads its own each time: there
+#: is nothing to do where they lie.
+RELOADS = {KAMAILIO: render.RELOAD, RTPENGINE: ("true",), RESOLVER: ("true",)}
 
 #: What one core carries: calls with their media, and new ones in a second.
 CALLS_PER_CORE = 500
@@ -33,9 +36,9 @@ MESSAGES_PER_CALL = 20
 LEAST_TRUSTED_RATE = 1000
 
 #: Limits, not reservations: signalling and media are seldom at their peak together.
-CPU = {KAMAILIO: 0.6, RTPENGINE: 0.6, REDIS: 0.3, PROBE: 0.25}
+CPU = {KAMAILIO: 0.6, RTPENGINE: 0.6, REDIS: 0.3, PROBE: 0.25, RESOLVER: 0.1}
 #: Parts of the size's memory.
-MEMORY = {KAMAILIO: 0.45, RTPENGINE: 0.2, REDIS: 0.25, PROBE: 0.1}
+MEMORY = {KAMAILIO: 0.45, RTPENGINE: 0.2, REDIS: 0.25, PROBE: 0.1, RESOLVER: 0.08}
 #: What of its container's memory Redis may fill with data; the rest is for rewriting its file.
 REDIS_DATA = 0.5
 
@@ -101,11 +104,13 @@ def _sbc(spec: SbcSpec, context: Context) -> Vnf:
         name: tuple(ConfigFile(file, content) for file, content in of_container.items())
         for name, of_container in render.files(engine).items()
     }
-    containers = (
+    containers: tuple[Container, ...] = (
         _container(REDIS, context, render.REDIS, *files[REDIS]),
         _container(RTPENGINE, context, render.rtpengine_command(engine), *files[RTPENGINE]),
         _container(KAMAILIO, context, render.kamailio_command(engine), *files[KAMAILIO], *_secrets(spec, context)),
     )
+    if spec.resolvers:
+        containers += (_container(RESOLVER, context, render.RESOLVER, *files[RESOLVER]),)
     probes = (
         Exec("ready", KAMAILIO, render.READY, role=ProbeRole.READINESS),
         Exec("health", KAMAILIO, render.HEALTH, parser="conditions"),
@@ -128,6 +133,7 @@ def engine_of(spec: SbcSpec, context: Context) -> render.Engine:
         longest_call=spec.longest_call,
         longest_message=spec.longest_message,
         media_timeout=spec.media_timeout,
+        resolvers=spec.resolvers,
         guard=_guard(spec),
         redis_memory=int(context.memory * MEMORY[REDIS] * REDIS_DATA),
     )

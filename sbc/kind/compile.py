@@ -16,6 +16,7 @@ from typing import Any
 
 from sbc import policy
 from sbc.kind.entries import (
+    NAMED,
     Calls,
     Check,
     Entry,
@@ -59,12 +60,13 @@ class World:
     sides: Mapping[str, tuple[str, ...]]
     country: str = ""
     tls: bool = False
+    resolvers: bool = False
     fixed: tuple[Entry, ...] = ()
 
 
 def world(spec: SbcSpec, context: Context, fixed: tuple[Entry, ...] = ()) -> World:
     sides = {port.name: hosts(context, port.name) for port in spec.ports}
-    return World(sides, spec.country or "", spec.tls is not None, fixed)
+    return World(sides, spec.country or "", spec.tls is not None, bool(spec.resolvers), fixed)
 
 
 def hosts(context: Context, port: str) -> tuple[str, ...]:
@@ -80,7 +82,10 @@ def trunk(spec: TrunkSpec, world: World) -> Trunk:
     return Trunk(
         id=spec.name,
         sources=sources(spec),
-        addresses=tuple(Address(_uri(spec, address), address.priority, address.weight) for address in spec.addresses),
+        addresses=tuple(
+            Address(_uri(spec, address), address.priority, address.weight, not is_address(address.host))
+            for address in spec.addresses
+        ),
         enabled=spec.enabled,
         plan=_plan(spec, world),
         format=spec.number_format,
@@ -128,17 +133,22 @@ def _timer(spec: SessionTimer | None) -> dict[str, Any]:
 
 
 def _registration(spec: TrunkSpec, here: str) -> Registration:
-    """With the registrar; a registrar that is a name is reached by the trunk's addresses, as by outbound proxies."""
+    """With the registrar; a registrar that is a name is reached by the trunk's addresses, as by outbound proxies, and
+    where there are none it is looked up itself."""
     user, registrar = spec.authentication.user, spec.authentication.registrar
     named = bracketed(registrar or spec.domain or spec.addresses[0].host)
     own = [address for address in spec.addresses if registrar is None or address.host == registrar]
-    reached = own or ([TrunkAddress(host=registrar)] if registrar and is_address(registrar) else spec.addresses)
+    reached = own or ([TrunkAddress(host=registrar)] if registrar and is_address(registrar) else list(spec.addresses))
+    reached = reached or [TrunkAddress(host=registrar or spec.domain or "")]
     return Registration(
         request=f"sip:{named}",
         address=f"sip:{user}@{bracketed(spec.domain) if spec.domain else named}",
         contact=f"sip:{user}@{bracketed(here)}:{_port(spec)}{_transport(spec)}",
         expires=spec.authentication.expires,
-        uris=tuple(_uri(spec, address) for address in sorted(reached, key=lambda address: address.priority)),
+        uris=tuple(
+            f"{'' if is_address(address.host) else NAMED}{_uri(spec, address)}"
+            for address in sorted(reached, key=lambda address: address.priority)
+        ),
     )
 
 

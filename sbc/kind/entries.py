@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from sbc.policy import HeaderRule, Route, SourceRule, Tables, Target, Trunk
+from sbc.policy import Address, HeaderRule, Route, SourceRule, Tables, Target, Trunk
 
 #: Separates the fields of what the routing script takes apart; no field may hold it.
 _BETWEEN = "\t"
@@ -138,6 +138,26 @@ def calls_field(calls: Calls) -> str:
     return _joined(str(values[name]) for name in CALL_FIELDS)
 
 
+#: Before the URI of an address that is a name.
+NAMED = "name:"
+
+
+def _uris(trunk: Trunk) -> Iterator[str]:
+    """The URIs of a trunk's addresses, as `image/redis/lib/peers.lua` reads them."""
+    return (f"{NAMED if address.named else ''}{address.uri}" for address in trunk.addresses)
+
+
+def names_entry(trunk: Trunk, calls: Calls) -> Entry | None:
+    """What is looked up for a trunk: the side on which what is found are its sources (empty: they are not), the family
+    of addresses that are wanted, and the URIs; for the resolver, in `image/kamailio/lib/steering/names.py`."""
+    registered = calls.registration.uris if calls.registration else ()
+    uris = [uri.removeprefix(NAMED) for uri in dict.fromkeys((*_uris(trunk), *registered)) if uri.startswith(NAMED)]
+    if not uris:
+        return None
+    side = trunk.side if not trunk.sources and not trunk.by_password else ""
+    return Entry("sbc:names", trunk.id, _joined([side, str(calls.family), *uris]))
+
+
 def check_entry(trunk: Trunk, calls: Calls, check: Check) -> Entry:
     values = {
         **asdict(check),
@@ -145,8 +165,7 @@ def check_entry(trunk: Trunk, calls: Calls, check: Check) -> Entry:
         "request": f"sip:{calls.host}",
         "sender": f"sip:{calls.me}",
     }
-    uris = (address.uri for address in trunk.addresses)
-    return Entry("sbc:checks", trunk.id, _joined([*(str(values[name]) for name in CHECK_FIELDS), *uris]))
+    return Entry("sbc:checks", trunk.id, _joined([*(str(values[name]) for name in CHECK_FIELDS), *_uris(trunk)]))
 
 
 def registration_entry(trunk: Trunk, calls: Calls, registration: Registration) -> Entry:
@@ -182,7 +201,7 @@ def trunk_entries(trunk: Trunk, calls: Calls) -> Iterator[Entry]:
     document = {
         "id": trunk.id,
         "enabled": trunk.enabled,
-        "addresses": [asdict(address) for address in trunk.addresses],
+        "addresses": [_address_document(address) for address in trunk.addresses],
         "plan": asdict(trunk.plan),
         "format": trunk.format,
         "caller_id": trunk.caller_id,
@@ -198,6 +217,9 @@ def trunk_entries(trunk: Trunk, calls: Calls) -> Iterator[Entry]:
     for prefix in trunk.sources if trunk.enabled else ():
         yield Entry("sbc:sources", f"{trunk.side}/{source_field(prefix)}", trunk.id)
         yield from _length(prefix)
+    names = names_entry(trunk, calls)
+    if names and trunk.enabled:
+        yield names
     if calls.nat and trunk.enabled:
         yield Entry("sbc:nat", trunk.id, None)
     if trunk.by_password and trunk.enabled:
@@ -206,6 +228,11 @@ def trunk_entries(trunk: Trunk, calls: Calls) -> Iterator[Entry]:
         yield check_entry(trunk, calls, calls.check)
     if calls.registration and trunk.enabled:
         yield registration_entry(trunk, calls, calls.registration)
+
+
+def _address_document(address: Address) -> Mapping[str, object]:
+    """Without what is not so for most."""
+    return {name: value for name, value in asdict(address).items() if name != "named" or value}
 
 
 def rule_entries(rule: SourceRule) -> Iterator[Entry]:
@@ -278,6 +305,9 @@ def all_entries(tables: Tables, calls: Mapping[str, Calls]) -> Iterator[Entry]:
         yield emergency_entry(number, targets)
     for rule in tables.rules:
         yield from rule_entries(rule)
+    for uri, found in (tables.names or {}).items():
+        known = [_address_document(address) for address in found]
+        yield Entry("live:names", f"4 {uri}", _json({"addresses": known}))
     for trunk_id, uri in sorted(tables.down):
         yield Entry("live:down", f"{trunk_id} {uri}", None)
 

@@ -6,7 +6,11 @@ FORM = (
     Group("Sides", ("ports",), "Each side joins one of your segments. Trunks stand on a side."),
     Group("Size", ("most_calls", "most_calls_per_second", "longest_call", "media_timeout"), "What is refused above."),
     Group("Encryption", ("tls",), "Signalling over TLS. Without a certificate of yours the platform issues one."),
-    Group("Numbers", ("country", "realm"), "In which country numbers are dialled, and what the SBC calls itself."),
+    Group(
+        "Numbers",
+        ("country", "realm", "resolvers"),
+        "Country of numbers, own name, who knows names.",
+    ),
     Group("Defence", ("source_limit", "ban", "longest_message"), "Who sends too much or guesses is not heard."),
     Group("Test call", ("test_call",), "The call by which the platform proves, again and again, that all of it works."),
 )

@@ -54,6 +54,7 @@ PROGRAMS = "/usr/lib/naas"
 RELOAD = (f"{PROGRAMS}/reload",)
 READY = (f"{PROGRAMS}/ready",)
 HEALTH = (f"{PROGRAMS}/health",)
+RESOLVER = (f"{PROGRAMS}/resolve",)
 
 #: The trunk from which the platform makes its test calls (see `probe`).
 TEST_CALLER = "probe:caller"
@@ -123,6 +124,7 @@ class Engine:
     media_ports: tuple[int, int] = (20_000, 39_999)
     redis_memory: int = 256 * 2**20
     guard: Guard = Guard()
+    resolvers: tuple[str, ...] = ()
 
 
 def kamailio(engine: Engine) -> str:
@@ -169,6 +171,7 @@ def settings(engine: Engine) -> str:
         "redis_password": engine.redis_password,
         "tls": engine.tls,
         "tls_addresses": [address for side in engine.sides for address in side.addresses] if engine.tls else [],
+        "resolvers": list(engine.resolvers),
         "limits": _limits(engine),
         "guard": asdict(engine.guard),
         "media": {"timeout": engine.media_timeout, "silenttimeout": engine.silent_timeout},
@@ -230,7 +233,8 @@ def files(engine: Engine) -> Mapping[str, Mapping[str, str]]:
         "limits.cfg": limits(engine),
         "settings.json": settings(engine),
     }
-    return {
+    resolver = {"resolver": {"settings.json": settings(engine)}} if engine.resolvers else {}
+    return resolver | {
         "redis": {"redis.conf": redis(engine)},
         "rtpengine": {"rtpengine.conf": rtpengine(engine)},
         "kamailio": of_kamailio | ({"tls.cfg": tls(engine)} if engine.tls else {}),

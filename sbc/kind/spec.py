@@ -106,6 +106,9 @@ class SbcSpec(Spec):
     longest_call: int = Field(43_200, ge=60, le=7 * 86_400, description="Seconds")
     longest_message: int = Field(12_288, ge=2048, le=65_535, description="Bytes; longer ones are refused with 513")
     media_timeout: int = Field(60, ge=10, le=3600, description="Seconds without media, after which a call is ended")
+    resolvers: Many[Address] = Field(
+        (), max_length=4, description="Name servers that know the names of trunks; asked from the SBC's own addresses"
+    )
     tls: Tls | None = None
     source_limit: SourceLimit = SourceLimit()
     ban: Ban = Ban()
@@ -115,6 +118,7 @@ class SbcSpec(Spec):
     def parts_agree(self) -> Self:
         findings = Findings()
         findings.add_repeats(("ports",), [port.name for port in self.ports], "name")
+        findings.add_repeats(("resolvers",), self.resolvers)
         self._refuse_ways_by_two_sides(findings)
         sides = {port.name for port in self.ports}
         for name in ("from_side", "to_side"):

@@ -20,7 +20,6 @@ from sbc.kind.fields import (
     Realm,
     User,
     Weight,
-    is_address,
 )
 from sbc.policy import CallerId, Format
 from services.fields import Findings, Many, PortName, TransportPort, UnicastPrefix
@@ -145,7 +144,7 @@ class TrunkSpec(Spec):
     sources: Many[Source] = Field(
         (),
         max_length=64,
-        description="Where its calls come from; without any, from the IP addresses of `addresses` and of the registrar",
+        description="Where its calls come from; without any, from `addresses`, the registrar, and what names lead to",
     )
     authentication: Authentication = Authentication()
     srtp: Srtp = Field(Srtp.OFF, description="Encrypted media (SDES, RFC 4568)", strict=False)
@@ -183,9 +182,9 @@ class TrunkSpec(Spec):
 
     def _refuse_a_trunk_nobody_knows(self, findings: Findings) -> None:
         method = self.authentication.method
-        hosts = [*(address.host for address in self.addresses), self.authentication.registrar or ""]
-        if method != "digest" and not self.sources and not any(host and is_address(host) for host in hosts):
-            findings.add(("sources",), "say where its calls come from: none of its addresses is an IP address")
+        reached = self.addresses or self.authentication.registrar or (method == "register" and self.domain)
+        if method != "digest" and not self.sources and not reached:
+            findings.add(("sources",), "say where its calls come from: it has no address")
         if method == "digest" and self.sources:
             findings.add(("sources",), "have no effect: with digest calls come from anywhere, with a password")
         if method == "register" and not (self.authentication.registrar or self.domain or self.addresses):

@@ -38,6 +38,7 @@ class Trunk(Named):
     transport = models.CharField(max_length=3)
     enabled = models.BooleanField()
     user = models.CharField(max_length=64, null=True)
+    named = models.BooleanField("reached by a name", default=False)
 
     class Meta(Named.Meta):
         constraints: ClassVar = [

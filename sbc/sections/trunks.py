@@ -34,12 +34,18 @@ class Trunks(Section[TrunkSpec, Trunk]):
         return spec.name
 
     def problems(self, instance: ServiceInstance, spec: TrunkSpec, here: World, row: Trunk | None) -> Iterator[Problem]:
-        yield from _not_done_yet(spec)
+        yield from _looked_up(spec, here)
         yield from _on_its_side(spec, here)
         yield from _known_by_others(instance, spec, row)
 
     def columns(self, instance: ServiceInstance, spec: TrunkSpec) -> dict[str, Any]:
-        return {"side": spec.side, "transport": spec.transport, "enabled": spec.enabled, "user": _user(spec)}
+        return {
+            "side": spec.side,
+            "transport": spec.transport,
+            "enabled": spec.enabled,
+            "user": _user(spec),
+            "named": any(_names(spec)),
+        }
 
     def relate(self, row: Trunk, spec: TrunkSpec) -> None:
         TrunkSource.unscoped.filter(trunk=row).delete()
@@ -64,14 +70,20 @@ class Trunks(Section[TrunkSpec, Trunk]):
         return compile.of_trunk(read(TrunkSpec, row.document), here) if row else ()
 
 
-def _not_done_yet(spec: TrunkSpec) -> Iterator[Problem]:
-    """What a document may say and the engine does not do yet. Refused, for it would be kept and have no effect."""
+def _names(spec: TrunkSpec) -> Iterator[str]:
+    """Where the trunk is reached by a name that must be looked up: paths."""
     for position, address in enumerate(spec.addresses):
         if not is_address(address.host):
-            yield Problem(f"addresses[{position}].host", "names are not looked up yet; give the IP address")
+            yield f"addresses[{position}].host"
     registrar = spec.authentication.registrar or spec.domain
     if spec.authentication.method == "register" and not spec.addresses and not (registrar and is_address(registrar)):
-        yield Problem("addresses", "names are not looked up yet; give the IP address by which the registrar is reached")
+        yield "authentication.registrar"
+
+
+def _looked_up(spec: TrunkSpec, here: World) -> Iterator[Problem]:
+    """Names without anybody to ask would be kept and never found."""
+    for path in _names(spec) if not here.resolvers else ():
+        yield Problem(path, "a name takes name servers: give the SBC `resolvers` first, or the IP address here")
 
 
 def _on_its_side(spec: TrunkSpec, here: World) -> Iterator[Problem]:

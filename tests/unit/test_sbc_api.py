@@ -104,7 +104,7 @@ def test_a_document_is_made_read_changed_and_removed(
             "trunks",
             {"name": "line", "side": "outside", "sources": ["10.255.0.4/32"], "domain": "sip.example"}
             | {"authentication": CARRIER["authentication"] | {"method": "register"}},
-            "addresses",
+            "authentication.registrar",
         ),
         (
             "trunks",

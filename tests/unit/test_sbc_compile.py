@@ -43,7 +43,7 @@ def route(**fields: Any) -> RouteSpec:
 )
 def test_a_name_without_a_port_is_left_to_be_looked_up(transport: str, host: str, port: int | None, uri: str) -> None:
     spec = trunk(transport=transport, addresses=[{"host": host, "port": port}], sources=["192.0.2.0/24"])
-    assert compile.trunk(spec, HERE).addresses == (Address(uri),)
+    assert compile.trunk(spec, HERE).addresses == (Address(uri, named="example" in host),)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from sbc.sections.base import Section
 from sbc.sections.routes import ROUTES
 from sbc.sections.sources import SOURCES
 from sbc.sections.trunks import TRUNKS
+from sbc.snapshot import snapshot
 from services import orders
 from services.entry import ItemRequest
 from services.keys import vault
@@ -23,7 +24,8 @@ from services.secrets import MASK, mask
 from tenants.actor import Actor, ActorKind, Role
 from tenants.models import AuditEvent, Tenant
 from tests.sbcs import changed
-from tests.unit.conftest import fresh
+from tests.unit.conftest import found, fresh
+from worker.report import Phase
 
 PBX: dict[str, Any] = {"name": "pbx", "side": "inside", "addresses": [{"host": "10.1.0.20"}]}
 CARRIER: dict[str, Any] = {
@@ -199,15 +201,29 @@ def test_a_change_reads_no_route_of_another_place(
     actor: Actor, put: Any, both: Any, django_assert_max_num_queries: Any
 ) -> None:
     for number in range(20):
-        put(ROUTES, OUT | {"name": f"r{number}", "prefix": f"+{number}"})
-    row = Route.unscoped.get(name="r7")
+        put(ROUTES, OUT | {"name": f"place-{number}", "prefix": f"+{number}"})
+    row = Route.unscoped.get(name="place-7")
     with django_assert_max_num_queries(60) as few:
         configuration.change(
-            actor=actor, row=row, section=ROUTES, document=OUT | {"name": "r7", "prefix": "+7", "order": 3}
+            actor=actor, row=row, section=ROUTES, document=OUT | {"name": "place-7", "prefix": "+7", "order": 3}
         )
     texts = " ".join(query["sql"] for query in few.captured_queries if "sbc_route" in query["sql"])
-    assert "r7" in texts
-    assert "r8" not in texts
+    assert "place-7" in texts
+    assert "place-8" not in texts
+
+
+def test_a_name_takes_somebody_who_knows_it(put: Any, actor: Actor, sbc: ServiceInstance) -> None:
+    named = PBX | {"addresses": [{"host": "pbx.example.net"}]}
+    said = "a name takes name servers: give the SBC `resolvers` first, or the IP address here"
+    assert problems(lambda: put(TRUNKS, named)) == {"addresses[0].host": said}
+    asking = fresh(sbc).spec | {"resolvers": ["10.1.0.53"]}
+    order = orders.place(actor=actor, items=[ItemRequest(action="modify", service=sbc.pk, spec=asking)])
+    orders.start(order_id=order.pk)
+    found(sbc, Phase.CONVERGED)
+    put(TRUNKS, named)
+    assert ("HSET", "sbc:names", "pbx", "inside\t4\tsip:pbx.example.net") in snapshot(fresh(sbc))
+    refused = refusal(actor, fresh(sbc), resolvers=[])["items[0].spec.resolvers"]
+    assert refused == "trunks are reached by names: pbx; change them first"
 
 
 # --- the rest ---

@@ -184,11 +184,12 @@ def test_a_wrong_field_is_refused_at_its_path(
 
 
 def test_a_trunk_known_by_address_needs_one() -> None:
-    named = {"name": "a", "side": "inside", "addresses": [{"host": "sip.example.net"}]}
-    assert paths(TrunkSpec, named) == {"sources"}
-    assert read(TrunkSpec, named | {"addresses": [{"host": "192.0.2.1"}]})
+    bare = {"name": "a", "side": "inside"}
+    assert paths(TrunkSpec, bare) == {"sources"}
+    for host in ("192.0.2.1", "sip.example.net"):
+        assert read(TrunkSpec, bare | {"addresses": [{"host": host}]})
     digest = {"method": "digest", "user": "a", "password": PASSWORD}
-    assert read(TrunkSpec, named | {"authentication": digest})
+    assert read(TrunkSpec, bare | {"authentication": digest})
 
 
 def test_a_trunk_that_registers_says_where() -> None:

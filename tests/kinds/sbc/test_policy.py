@@ -330,13 +330,29 @@ def test_header_rules_of_a_route_come_before_those_of_the_trunk_that_is_called(s
     ]
 
 
+def test_a_name_is_called_by_what_was_found_for_it_and_by_itself_where_names_are_not_looked_up() -> None:
+    named = Trunk("named", addresses=(Address("sip:pool.example", 1, named=True), Address("sip:last", 2)))
+    world = tables(route("any", "named"), trunks=(PBX, named))
+
+    def called(found: dict[str, tuple[Address, ...]] | None) -> list[str]:
+        decision = decide(dataclasses.replace(world, names=found), from_pbx("1"))
+        return [attempt.uri for attempt in decision.attempts]
+
+    assert called(None) == ["sip:pool.example", "sip:last"]
+    assert called({}) == ["sip:last"], "nothing was found for it"
+    # Priorities of SRV hold within the name, which as a whole comes before what has a higher one.
+    assert called({"sip:pool.example": (Address("sip:b", 20), Address("sip:a", 5))}) == ["sip:a", "sip:b", "sip:last"]
+
+
 # --- the engine agrees ----------------------------------------------------------------------
 
 NUMBERS = st.text("+0149", max_size=5)
 WEIGHTS = st.integers(1, 3)
 PRIORITIES = st.integers(1, 2)
 URIS = ("sip:a", "sip:b", "sip:c")
-ADDRESSES = st.builds(Address, st.sampled_from(URIS), PRIORITIES, WEIGHTS)
+FOUND = st.builds(Address, st.sampled_from(URIS), PRIORITIES, WEIGHTS)
+NAMES = ("sip:one.example", "sip:two.example", "sip:lost.example")
+ADDRESSES = FOUND | st.builds(Address, st.sampled_from(NAMES), PRIORITIES, WEIGHTS, st.just(True))
 TARGETS = st.builds(Target, st.sampled_from(["t0", "t1", "t2", "gone"]), PRIORITIES, WEIGHTS)
 WINDOWS = st.builds(
     Window,
@@ -402,6 +418,7 @@ def worlds(draw: st.DrawFn) -> Tables:
         draw(st.dictionaries(NUMBERS, st.lists(TARGETS, max_size=3).map(tuple), max_size=1)),
         frozenset(draw(st.lists(st.tuples(st.sampled_from(["t0", "t1", "t2"]), st.sampled_from(URIS)), max_size=4))),
         tuple(draw(st.lists(RULES, max_size=3, unique_by=lambda rule: (rule.prefix, rule.side)))),
+        {name: tuple(draw(st.lists(FOUND, max_size=3))) for name in NAMES[:2]},
     )
 
 

@@ -36,6 +36,11 @@ LIBRARIES = Path(render.__file__).parent / "image/redis/lib"
 CONFINED = ("--init", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--tmpfs", "/tmp")
 IPV6 = tuple(f"--sysctl=net.ipv6.conf.{which}.disable_ipv6=0" for which in ("all", "default"))
 
+IMAGES = {
+    name: os.environ.get(f"NAAS_SBC_{name.upper()}", f"naas/sbc-{name}:1")
+    for name in ("kamailio", "rtpengine", "redis")
+}
+
 Sipp = subprocess.Popen[bytes]
 
 
@@ -86,6 +91,8 @@ class Box:
         self.start_redis()
         self.start_rtpengine()
         self.start_kamailio()
+        if self.engine.resolvers:
+            self._container("resolver", *render.RESOLVER, image=IMAGES["kamailio"])
 
     def write_files(self) -> None:
         etc = self.dir / "etc"
@@ -284,20 +291,20 @@ class Box:
     def close(self) -> None:
         for process in self._captures:
             process.terminate()
-        for part in ("-kamailio", "-rtpengine", "-redis", ""):
+        for part in ("-resolver", "-kamailio", "-rtpengine", "-redis", ""):
             run("docker", "rm", "-f", self.name + part, check=False)
         for namespace in (*self._outsiders, *map(self.namespace, SIDES)):
             run("ip", "netns", "del", namespace, check=False)
         shutil.rmtree(self.dir, ignore_errors=True)
 
-    def _container(self, name: str, *command: str, options: tuple[str, ...] = ()) -> None:
+    def _container(self, name: str, *command: str, options: tuple[str, ...] = (), image: str = "") -> None:
         # The run folder is seen under both its names: Kamailio answers to the path a client is bound to.
         shared = [f"-v={self.dir}/run:{path}" for path in (render.RUN, f"{self.dir}/run")]
         own = [f"-v={self.dir}/etc:{render.FILES}:ro", f"-v={self.dir}/state:{render.STATE}"]
         network = ("--network", f"container:{self.name}")
-        image = os.environ.get(f"NAAS_SBC_{name.upper()}", f"naas/sbc-{name}:1")
         mounts = (*shared, *own, *options)
-        run("docker", "run", "-d", "--name", f"{self.name}-{name}", *network, *CONFINED, *mounts, image, *command)
+        named = ("--name", f"{self.name}-{name}")
+        run("docker", "run", "-d", *named, *network, *CONFINED, *mounts, image or IMAGES[name], *command)
 
     def _wire(self, side: str) -> None:
         port, net, net6 = SIDES[side]

@@ -8,6 +8,7 @@
 --   live:due             sorted set: what is to be asked (method, trunk, digest of its entry), by when (ms)
 --   live:peer:<trunk>    URI -> what is known of it; REGISTER -> how the registration stands
 --   live:down            set of "<trunk> <URI>": addresses that are down
+--   sbc:names, live:names  see steering/names.py: what a URI after "name:" stands for
 --   live:registered      sorted set: trunk -> until when (ms) the SBC is registered there
 --
 -- An entry that changes is another thing to ask, due at once; what is due and is no longer in the tables is forgotten.
@@ -67,6 +68,25 @@ local function question(fields)
   return table.concat(fields, '\t')
 end
 
+-- The URIs that a list stands for: those that the resolver found, for a name. Nothing where nothing was found.
+local NAMED = 'name:'
+
+local function found_of(trunk, listed)
+  local names = redis.call('HGET', 'sbc:names', trunk)
+  local family, answer = names and split(names)[2] or '4', {}
+  for _, uri in ipairs(listed) do
+    if uri:sub(1, #NAMED) ~= NAMED then
+      answer[#answer + 1] = uri
+    else
+      local kept = redis.call('HGET', 'live:names', family .. ' ' .. uri:sub(#NAMED + 1))
+      for _, address in ipairs(kept and cjson.decode(kept).addresses or {}) do
+        answer[#answer + 1] = address.uri
+      end
+    end
+  end
+  return answer
+end
+
 -- Health checks ----------------------------------------------------------------------------
 
 -- What is known of an address, blank-separated: health, failures, since, code, answered.
@@ -87,7 +107,7 @@ local function check_of(trunk)
   local parts = split(entry)
   return {
     entry = entry, every = tonumber(parts[1]), failures = tonumber(parts[2]), socket = parts[3], request = parts[4],
-    from = parts[5], uris = {unpack(parts, 6)},
+    from = parts[5], uris = found_of(trunk, {unpack(parts, 6)}),
   }
 end
 
@@ -117,7 +137,7 @@ local function options(trunk, due, now)
     local about = ('OPTIONS %s %s'):format(trunk, uri)
     found[#found + 1] = question{'OPTIONS', uri, check.socket, check.request, check.from, check.request, about}
   end
-  return found, now + check.every * 1000
+  return found, now + (#found > 0 and check.every or 1) * 1000
 end
 
 local function options_answered(trunk, uri, code, now)
@@ -142,6 +162,8 @@ end
 -- Registrations ----------------------------------------------------------------------------
 
 local FIRST_PAUSE, LONGEST_PAUSE, REFRESH, SHORTEST = 10, 600, 0.8, 10
+-- Milliseconds until a registrar whose name was not found is looked for again.
+local NAMELESS = 1000
 
 local function registration_of(trunk)
   local entry = redis.call('HGET', 'sbc:registrations', trunk)
@@ -152,7 +174,7 @@ local function registration_of(trunk)
   return {
     name = named('REGISTER', trunk, entry), expires = tonumber(parts[1]), socket = parts[2], request = parts[3],
     address = parts[4], contact = parts[5], user = parts[6], password = parts[7], realm = parts[8],
-    uris = {unpack(parts, 9)},
+    uris = found_of(trunk, {unpack(parts, 9)}),
   }
 end
 
@@ -190,6 +212,9 @@ local function register(trunk, due, now)
   end
   if not registration or registration.name ~= due then
     return nil
+  end
+  if #registration.uris == 0 then
+    return {}, now + NAMELESS
   end
   local standing = standing_of(registration, trunk)
   local uri = registration.uris[standing.tries % #registration.uris + 1]
@@ -320,8 +345,27 @@ local function registration_state(trunk, now)
   })
 end
 
+-- What was found for the names of a trunk, as a JSON list.
+local function names_of(trunk)
+  local entry, found = redis.call('HGET', 'sbc:names', trunk), {}
+  local parts = entry and split(entry) or {}
+  for at = 3, #parts do
+    local kept = redis.call('HGET', 'live:names', parts[2] .. ' ' .. parts[at])
+    local known = kept and cjson.decode(kept) or {addresses = {}}
+    local uris = {}
+    for _, address in ipairs(known.addresses) do
+      uris[#uris + 1] = cjson.encode(address.uri)
+    end
+    found[#found + 1] = ('{"name":%s,"found":[%s],"since":%s,"until":%s,"error":%s}'):format(cjson.encode(parts[at]),
+      table.concat(uris, ','), cjson.encode(known.since or cjson.null), cjson.encode(known['until'] or cjson.null),
+      cjson.encode(known.error or 'it has not been looked up yet'))
+  end
+  return '[' .. table.concat(found, ',') .. ']'
+end
+
 local function state_of(trunk, now)
-  return ('{"addresses":%s,"registration":%s}'):format(addresses_of(trunk), registration_state(trunk, now))
+  return ('{"addresses":%s,"registration":%s,"names":%s}'):format(addresses_of(trunk), registration_state(trunk, now),
+    names_of(trunk))
 end
 
 -- The states of one trunk, or of a page of a table (sbc:checks or sbc:registrations): where to go on, then a trunk's
@@ -329,7 +373,8 @@ end
 local function peers(_, arguments)
   local table_, cursor, trunk, now = arguments[1], arguments[2], arguments[3] or '', clock(arguments[4])
   if trunk ~= '' then
-    local is_asked = redis.call('HEXISTS', 'sbc:checks', trunk) + redis.call('HEXISTS', 'sbc:registrations', trunk) > 0
+    local is_asked = redis.call('HEXISTS', 'sbc:checks', trunk) + redis.call('HEXISTS', 'sbc:registrations', trunk)
+      + redis.call('HEXISTS', 'sbc:names', trunk) > 0
     return is_asked and {'0', trunk, state_of(trunk, now)} or {'0'}
   end
   local page = redis.call('HSCAN', table_, cursor, 'COUNT', PAGE)
@@ -365,6 +410,23 @@ local function unregistered(_, arguments)
   return found
 end
 
+-- The names for which nothing is found now, as trunk and why not.
+local function nameless()
+  local found = {}
+  for _, trunk in ipairs(redis.call('HKEYS', 'sbc:names')) do
+    local parts = split(redis.call('HGET', 'sbc:names', trunk))
+    for at = 3, #parts do
+      local kept = redis.call('HGET', 'live:names', parts[2] .. ' ' .. parts[at])
+      local known = kept and cjson.decode(kept)
+      if known and known.error ~= '' then
+        found[#found + 1] = trunk
+        found[#found + 1] = known.error
+      end
+    end
+  end
+  return found
+end
+
 -- The addresses that are down, as trunk and URI.
 local function down()
   local found = {}
@@ -381,5 +443,6 @@ end
 redis.register_function('questions', questions)
 redis.register_function('answered', answered)
 redis.register_function{function_name = 'peers', callback = peers, flags = {'no-writes'}}
+redis.register_function{function_name = 'nameless', callback = nameless, flags = {'no-writes'}}
 redis.register_function{function_name = 'down', callback = down, flags = {'no-writes'}}
 redis.register_function{function_name = 'unregistered', callback = unregistered, flags = {'no-writes'}}

@@ -8,6 +8,7 @@
 --   sbc:routes    trunk/prefix -> JSON list      sbc:patterns   trunk -> JSON list
 --   sbc:lengths   set of "4:<prefix length>"     sbc:emergency  number -> JSON
 --   sbc:nat       set of ids of trunks behind a NAT
+--   live:names    "family URI" -> JSON, what the resolver found for a name      live:sources  side/address -> trunk id
 --   live:down     set of "<trunk> <URI>", addresses that are down; sbc:checks has the trunks that are asked (peers.lua)
 
 local MOST_ATTEMPTS = 8
@@ -107,10 +108,11 @@ local function by_longest_prefix(address, look)
   end
 end
 
+-- The trunk with the longest prefix that holds the address, or one for whose name the address was found.
 local function find_trunk_id(side, address)
   return by_longest_prefix(address, function(prefix)
     return redis.call('HGET', 'sbc:sources', side .. '/' .. prefix)
-  end)
+  end) or redis.call('HGET', 'live:sources', side .. '/' .. address) or nil
 end
 
 local function is_denied(side, address)
@@ -276,12 +278,23 @@ local function is_down(trunk, uri)
     and redis.call('HEXISTS', 'sbc:checks', trunk) == 1
 end
 
+-- What an address stands for, in the order in which it is tried: those that the resolver found, for a name.
+local function found(trunk, address, draw)
+  if not address.named then
+    return {address}
+  end
+  local kept = redis.call('HGET', 'live:names', trunk.media.family .. ' ' .. address.uri)
+  return kept and in_turn(decode(kept).addresses, draw) or {}
+end
+
 local function find_pairs(targets, draw, emergency)
   local up, down = {}, {}
   for _, target in ipairs(in_turn(targets, draw)) do
     local trunk = trunk_by_id(target.trunk)
-    for _, address in ipairs(trunk and in_turn(trunk.addresses, draw) or {}) do
-      table.insert(is_down(trunk.id, address.uri) and down or up, {trunk = trunk, address = address})
+    for _, named in ipairs(trunk and in_turn(trunk.addresses, draw) or {}) do
+      for _, address in ipairs(found(trunk, named, draw)) do
+        table.insert(is_down(trunk.id, address.uri) and down or up, {trunk = trunk, address = address})
+      end
     end
   end
   for _, pair in ipairs(emergency and down or {}) do
@@ -781,8 +794,10 @@ local function bindings()
   local trunks = redis.call('SMEMBERS', 'sbc:nat')
   for _, id in ipairs(trunks) do
     local trunk = known_trunk(id)
-    for _, address in ipairs(trunk and trunk.addresses or {}) do
-      add(id, address.uri)
+    for _, named in ipairs(trunk and trunk.addresses or {}) do
+      for _, address in ipairs(found(trunk, named, 1)) do
+        add(id, address.uri)
+      end
     end
   end
   local calls = #trunks > 0 and standing_calls() or {}

@@ -66,6 +66,8 @@ def wanted() -> dict[str, Check]:
         "TrunksAnswer": peers.all_answer,
         "TrunksRegistered": peers.all_registered,
     }
+    if engine.settings()["resolvers"]:
+        checks["NamesFound"] = peers.all_found
     return checks | {"CertificateValid": certificate_valid} if engine.settings()["tls"] else checks
 
 

@@ -56,9 +56,20 @@ def all_registered() -> str | None:
     return f"not registered with trunk {named}{more}"
 
 
+def all_found() -> str | None:
+    """None when every name of a trunk leads to an address, otherwise which do not, in words."""
+    with engine.Store() as store:
+        answer: list[str] = store.ask("FCALL_RO", "nameless", "0")
+    if not answer:
+        return None
+    found = sorted(zip(answer[::2], answer[1::2], strict=True))
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return ", ".join(f"trunk {trunk}: {error}" for trunk, error in found[:NAMED]) + more
+
+
 def _known(store: engine.Store, name: str) -> Iterator[tuple[str, str]]:
     """The trunks that are asked, or the one of this name, and their states as JSON. One may come twice."""
-    for table in ("sbc:checks", "sbc:registrations"):
+    for table in ("sbc:checks", "sbc:registrations", "sbc:names"):
         cursor = "0"
         while True:
             cursor, *found = store.ask("FCALL_RO", "peers", "0", table, cursor, name)
