@@ -328,6 +328,8 @@ UNFOLD = {
 NAAS_PORTAL_NAVIGATION = (
     ("Overview", "topology-star-3", "home", "home"),
     ("Services", "server", "services", "services"),
+    ("Segments", "network", "segments", "segments"),
+    ("Order", "plus", "order", "order-new"),
     ("Orders", "shopping-cart", "orders", "orders"),
 )
 

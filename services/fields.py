@@ -182,7 +182,13 @@ PortName = Annotated[
 #: The name or id of something the tenant has made, such as a segment.
 Reference = Annotated[
     str,
-    Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["office"]),
+    Field(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        examples=["office"],
+        json_schema_extra={"x-reference": "segment"},
+    ),
     AfterValidator(_printable),
 ]
 #: One line of text for people: letters of any script, no control or invisible characters.

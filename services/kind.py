@@ -224,4 +224,6 @@ class Kind:
     example: Mapping[str, Any]
     example_context: Context
     questions: Mapping[str, Question] = field(default_factory=dict)
+    #: What an order form proposes, by path in the spec: "asn" is one that the tenant uses nowhere else.
+    proposals: Mapping[str, str] = field(default_factory=dict)
     certificate: Callable[[Any, Context], tuple[str, ...]] = _no_certificate

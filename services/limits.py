@@ -9,7 +9,7 @@ from django.db.models import Count, QuerySet, Sum
 
 from naas.core.errors import CapacityExceeded, QuotaExceeded
 from services.lifecycle import ServiceState
-from services.models import Pop, ServiceInstance
+from services.models import OfferingSize, Pop, PopStatus, ServiceInstance
 from tenants import wall
 from tenants.models import Tenant
 from tenants.verbs.quotas import Amount, limits
@@ -45,6 +45,24 @@ def _check_room(pop: Pop) -> None:
         taken = _sum(_living().filter(pop=pop))
     if taken.vcpu > pop.vcpu_capacity or taken.memory_mb > pop.memory_capacity_mb:
         raise CapacityExceeded(f"PoP {pop.slug} has no room for this; order a smaller size or choose another PoP")
+
+
+def pops_with_room(size: OfferingSize) -> list[Pop]:
+    """The open PoPs at which one more of this size could stand."""
+    with wall.lifted():
+        taken = {
+            row["pop"]: Amount(0, row["vcpu"], row["memory_mb"])
+            for row in _living()
+            .order_by()
+            .values("pop")
+            .annotate(vcpu=Sum("size__vcpu"), memory_mb=Sum("size__memory_mb"))
+        }
+    return [
+        pop
+        for pop in Pop.objects.filter(status=PopStatus.OPEN)
+        if taken.get(pop.pk, Amount()).vcpu + size.vcpu <= pop.vcpu_capacity
+        and taken.get(pop.pk, Amount()).memory_mb + size.memory_mb <= pop.memory_capacity_mb
+    ]
 
 
 def _living() -> QuerySet[ServiceInstance]:

@@ -97,10 +97,12 @@ def offering() -> Offering:
     return made
 
 
-def spec(neighbour: str = "10.255.0.2") -> dict[str, Any]:
+def spec(segment: Segment, neighbour: str = "10.255.0.2") -> dict[str, Any]:
+    password = {MARK: vault().encrypt(PASSWORD)}
+    known = {"address": neighbour, "remote_asn": 65002, "ebgp_multihop": 2, "password": password}
     return {
-        "ports": [{"name": "lan"}],
-        "bgp": {"neighbours": [{"address": neighbour, "password": {MARK: vault().encrypt(PASSWORD)}}]},
+        "ports": [{"name": "lan", "segment": segment.pk}],
+        "bgp": {"asn": 65001, "neighbours": [known]},
     }
 
 
@@ -137,7 +139,7 @@ def service(tenant: Tenant, segment: Segment, name: str, state: OrderState = Ord
         kind="router",
         name=name,
         size=size,
-        spec=spec("10.255.0.3"),
+        spec=spec(segment, "10.255.0.3"),
         seed=new_seed(),
         generation=2,
         state=ServiceState.ACTIVE,
@@ -150,7 +152,7 @@ def service(tenant: Tenant, segment: Segment, name: str, state: OrderState = Ord
             tenant=tenant,
             instance=instance,
             generation=generation,
-            spec=spec(neighbour),
+            spec=spec(segment, neighbour),
             size=size,
             reason="ordered" if generation == 1 else "modified",
             worked_at=now if generation == 1 else None,
@@ -162,6 +164,7 @@ def service(tenant: Tenant, segment: Segment, name: str, state: OrderState = Ord
         prefix_length=24,
         instance=instance,
         port="lan",
+        automatic=True,
     )
     deployment = Deployment.unscoped.create(
         tenant=tenant,
@@ -215,7 +218,7 @@ def service(tenant: Tenant, segment: Segment, name: str, state: OrderState = Ord
         action=Action.MODIFY,
         instance=instance,
         size=size,
-        spec=spec(),
+        spec=spec(segment),
         generation=2,
         state=state,
         setup_price=0,

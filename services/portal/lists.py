@@ -48,6 +48,8 @@ class Services(ListPage):
         "server",
         "No services yet",
         "A service is a router, a session border controller or the like at one of our points of presence.",
+        "Order a service",
+        "order-new",
     )
 
     def rows(self) -> QuerySet[ServiceInstance]:

@@ -1,12 +1,22 @@
-"""The page of one order: every step as it happens."""
+"""The page of one order: every step as it happens, what went wrong, and what can be done about it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from services.models import ProductOrder
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+
+from services import orders
+from services.api.read import steps_of
+from services.lifecycle import OPEN, OrderState
+from services.models import OrderItem, ProductOrder
 from tenants.portal.page import Page
+from worker.report import StepState
+
+#: Orders of which something can be tried again.
+LOST = frozenset({OrderState.FAILED, OrderState.CANCELLED, OrderState.PARTIAL})
 
 
 class Order(Page):
@@ -15,8 +25,58 @@ class Order(Page):
 
     def context(self) -> Mapping[str, Any]:
         order = self.scope.get(ProductOrder, self.kwargs["id"])
+        items = [(item, _progress(item)) for item in self.items(order)]
         return {
             "title": f"Order {order.pk}",
             "order": order,
-            "items": order.items.select_related("instance", "size"),
+            "items": items,
+            "is_open": order.state in OPEN,
+            "can_retry": order.state in LOST and any(item.state in LOST for item, _ in items),
+            "retries": self.scope.all(ProductOrder).filter(retry_of=order),
         }
+
+    def items(self, order: ProductOrder) -> QuerySet[OrderItem]:
+        rows: QuerySet[OrderItem] = order.items.select_related("instance", "size")
+        return rows.prefetch_related("instance__deployments__steps")
+
+
+def _progress(item: OrderItem) -> dict[str, Any]:
+    """The steps of an item, and how many of them are done, in hundredths."""
+    steps = steps_of(item)
+    mine = [step for step in steps if step.generation == item.generation]
+    total = max((step.total for step in mine), default=0)
+    done = sum(1 for step in mine if step.state == StepState.DONE)
+    whole = item.state == OrderState.COMPLETED
+    return {
+        "steps": [step for step in steps if step.generation == item.generation],
+        "undone": [step for step in steps if step.generation != item.generation],
+        "percent": 100 if whole else round(100 * done / total) if total else 0,
+        "took": sum(step.duration_ms or 0 for step in mine),
+    }
+
+
+class Cancel(Page):
+    """Stop an order that is on its way, and undo what it has done."""
+
+    section = "orders"
+
+    def get(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
+        del request
+        self.scope.get(ProductOrder, self.kwargs["id"])
+        return self.redirect("order", id=self.kwargs["id"])
+
+    def post(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
+        del request
+        order = orders.cancel(actor=self.actor, order=self.scope.get(ProductOrder, self.kwargs["id"]))
+        self.say("The order is being cancelled; what it has done is undone.")
+        return self.redirect("order", id=order.pk)
+
+
+class Retry(Cancel):
+    """Order again what failed."""
+
+    def post(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
+        del request
+        again = orders.retry(actor=self.actor, order=self.scope.get(ProductOrder, self.kwargs["id"]))
+        self.say("It is tried again, as a new order.")
+        return self.redirect("order", id=again.pk)

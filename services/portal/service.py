@@ -1,12 +1,22 @@
-"""The page of one service: what is wanted of it, what was found, and what one can ask of it."""
+"""The page of one service: what is wanted of it, what was found, what it costs, and how it came to be so."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from services.models import ServiceInstance
+from django.utils import timezone
+
+from services.bill import so_far
+from services.lifecycle import OPEN, ServiceState
+from services.models import OrderItem, ServiceInstance
+from services.portal.ordering import price_of
+from services.secrets import mask
 from tenants.portal.page import Page
+
+#: Events and generations that are shown.
+LATEST = 20
 
 
 class Service(Page):
@@ -15,10 +25,20 @@ class Service(Page):
 
     def context(self) -> Mapping[str, Any]:
         service = self.scope.get(ServiceInstance, self.kwargs["id"])
+        price, until = price_of(service.size), service.terminated_at or timezone.now()
+        deployments = list(service.deployments.select_related("pop"))
         return {
             "title": service.name,
             "service": service,
-            "deployments": service.deployments.select_related("pop"),
+            "deployments": deployments,
+            "conditions": [condition for deployment in deployments for condition in deployment.conditions],
+            "behind": any(deployment.observed_generation < deployment.generation for deployment in deployments),
             "addresses": service.addresses.select_related("segment"),
-            "events": service.events.all()[:20],
+            "events": service.events.all()[:LATEST],
+            "revisions": service.revisions.select_related("size").order_by("-generation")[:LATEST],
+            "spec": json.dumps(mask(service.spec), indent=2),
+            "price": price,
+            "cost": so_far(price, service.activated_at, until) if service.activated_at else None,
+            "standing": service.state != ServiceState.TERMINATED,
+            "pending": self.scope.all(OrderItem).filter(instance=service, state__in=OPEN).first(),
         }

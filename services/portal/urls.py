@@ -2,12 +2,22 @@
 
 from django.urls import path
 
-from services.portal import lists, order, service
+from services.portal import lists, order, ordering, segments, service
 
 urlpatterns = [
     path("", lists.Services.as_view(), name="home"),
     path("services/", lists.Services.as_view(), name="services"),
     path("services/<id:id>/", service.Service.as_view(), name="service"),
+    path("services/<id:id>/configuration/", ordering.Configuration.as_view(), name="service-configuration"),
+    path("services/<id:id>/remove/", ordering.Remove.as_view(), name="service-remove"),
+    path("order/", ordering.Catalogue.as_view(), name="order-new"),
+    path("order/place/", ordering.Place.as_view(), name="order-place"),
+    path("order/<slug:kind>/", ordering.Add.as_view(), name="order-add"),
+    path("segments/", segments.Segments.as_view(), name="segments"),
+    path("segments/new/", segments.New.as_view(), name="segment-new"),
+    path("segments/<id:id>/remove/", segments.Remove.as_view(), name="segment-remove"),
     path("orders/", lists.Orders.as_view(), name="orders"),
     path("orders/<id:id>/", order.Order.as_view(), name="order"),
+    path("orders/<id:id>/cancel/", order.Cancel.as_view(), name="order-cancel"),
+    path("orders/<id:id>/retry/", order.Retry.as_view(), name="order-retry"),
 ]

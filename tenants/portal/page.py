@@ -6,7 +6,7 @@ belong to is not there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -22,7 +22,7 @@ from naas.core.errors import NotFound, Refusal
 from tenants import converters, scope, wall
 from tenants.actor import Actor, Role
 from tenants.api.authentication import acting, refuse_suspended
-from tenants.models import Membership, User
+from tenants.models import Membership
 
 #: Under which the session keeps the tenant that its person looked at last.
 LAST_TENANT = "tenant"
@@ -45,6 +45,8 @@ class Page(View):
     section: str = ""
     title: str = ""
     actor: Actor
+    #: Where the person could be: for the switcher.
+    memberships: Sequence[Membership] = ()
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
@@ -55,6 +57,8 @@ class Page(View):
             refuse_suspended(member.tenant)
             self.actor = acting(member, request)
             self.actor.require(self.reads if request.method in SAFE else self.writes)
+            # Before only rows of this tenant can be seen.
+            self.memberships = list(request.user.memberships.select_related("tenant").order_by("tenant__name"))
             wall.narrow(member.tenant)
             request.session[LAST_TENANT] = member.tenant.slug
             return super().dispatch(request, *args, **kwargs)
@@ -102,17 +106,6 @@ class Page(View):
     def get(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponseBase:
         del request
         return self.show(self.context())
-
-    @cached_property
-    def memberships(self) -> list[Membership]:
-        """Where else the person could be: for the switcher."""
-        return list(_person(self.request).memberships.select_related("tenant").order_by("tenant__name"))
-
-
-def _person(request: HttpRequest) -> User:
-    person = request.user
-    assert isinstance(person, User)
-    return person
 
 
 def _membership(person: Any, slug: str) -> Membership:

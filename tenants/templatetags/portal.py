@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django import template
@@ -112,8 +113,9 @@ def duration(milliseconds: float | None) -> str:
 
 @register.filter
 def money(amount: Any, currency: str = "EUR") -> str:
-    """With the digits that it has: 29.00 EUR a month, 0.0500 EUR an hour."""
-    return f"{amount} {currency}"
+    """With the digits that it has, two at least: 29.00 EUR a month, 0.0500 EUR an hour."""
+    exact = Decimal(amount)
+    return f"{exact if int(exact.as_tuple().exponent) <= -2 else exact.quantize(Decimal('0.01'))} {currency}"
 
 
 @register.simple_tag(takes_context=True)

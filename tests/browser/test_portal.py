@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
+from services.catalogue import publish
+from services.lifecycle import OrderState
 from services.models import ProductOrder, ServiceInstance
+from services.registry import kinds
 from tenants.models import User
 from tests import world
 from tests.browser.conftest import Watched
@@ -21,7 +24,9 @@ def portal(watched: Watched) -> Watched:
     """An owner, logged in, with services to look at."""
     tenant, segment = world.customer("acme", world.pop())
     for name in ("edge-a", "edge-b"):
-        world.service(tenant, segment, name)
+        world.service(tenant, segment, name, OrderState.COMPLETED)
+    for kind in kinds().values():
+        publish(kind)
     log_in(watched, "owner@acme.example")
     return watched
 
@@ -33,11 +38,11 @@ def log_in(watched: Watched, email: str) -> None:
     watched.page.context.add_cookies([{"name": "sessionid", "value": cookie.value, "url": watched.base}])
 
 
-def shoot(watched: Watched, name: str) -> None:
-    """Keep a picture where `NAAS_SCREENSHOTS` says, for a person to look at."""
+def shoot(watched: Watched, name: str, *, whole: bool = True) -> None:
+    """Keep a picture of the page where `NAAS_SCREENSHOTS` says, for a person to look at."""
     folder = os.environ.get("NAAS_SCREENSHOTS")
     if folder:
-        watched.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+        watched.page.screenshot(path=Path(folder) / f"{name}.png", full_page=whole)
 
 
 def clean(watched: Watched) -> None:
@@ -51,6 +56,13 @@ def addresses() -> dict[str, str]:
         "home": "/t/acme/",
         "services": "/t/acme/services/",
         "service": f"/t/acme/services/{service.pk}/",
+        "configuration": f"/t/acme/services/{service.pk}/configuration/",
+        "remove": f"/t/acme/services/{service.pk}/remove/",
+        "segments": "/t/acme/segments/",
+        "segment-new": "/t/acme/segments/new/",
+        "catalogue": "/t/acme/order/",
+        "order-add": "/t/acme/order/router/",
+        "order-add-sbc": "/t/acme/order/sbc/",
         "orders": "/t/acme/orders/",
         "order": f"/t/acme/orders/{order.pk}/",
     }
@@ -74,4 +86,34 @@ def test_a_choice_narrows_a_list_at_once(portal: Watched) -> None:
     page.get_by_label("Kind").select_option("sbc")
     page.get_by_text("Nothing matches").wait_for()
     assert page.url.endswith("/services/?kind=sbc")
+    clean(portal)
+
+
+def test_a_router_is_ordered_by_its_form_checked_while_it_is_filled_in(portal: Watched) -> None:
+    page = portal.open("/t/acme/order/router/")
+    page.get_by_label("Name", exact=True).first.fill("edge-c")
+    page.locator("[name='ports[0].name']").fill("LAN!")
+    page.get_by_text("must look like wan").wait_for()
+    page.locator("[name='ports[0].name']").fill("lan")
+    page.locator("#p-f-ports-0-name").wait_for(state="hidden")
+    page.locator("[name='ports[0].segment']").select_option("lan")
+    page.get_by_text("Medium").click()
+    page.locator("#as-json", has_text='"size": "M"').wait_for(state="attached")
+    page.locator("[name='bgp.on']").check()
+    page.get_by_role("button", name="64512 is free").click()
+    page.get_by_role("button", name="Add neighbour").click()
+    page.locator("[name='bgp.neighbours[0].address']").fill("10.1.0.200")
+    page.locator("[name='bgp.neighbours[0].remote_asn']").fill("65002")
+    shoot(portal, "order-filled")
+    page.evaluate("scrollTo(0, 0)")
+    shoot(portal, "order-top", whole=False)
+    page.get_by_role("button", name="See what will be done").click()
+    page.get_by_role("heading", name="The plan").wait_for()
+    page.get_by_text("No traffic that flows now is interrupted").wait_for()
+    shoot(portal, "plan")
+    page.get_by_role("button", name="Place the order").click()
+    page.get_by_text("edge-c").wait_for()
+    placed = ServiceInstance.unscoped.get(name="edge-c")
+    assert (placed.size.size, placed.spec["bgp"]["asn"], placed.spec["ports"][0]["name"]) == ("M", 64512, "lan")
+    assert page.url.endswith(f"/orders/{placed.order_items.get().order_id}/")
     clean(portal)

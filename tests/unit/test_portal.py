@@ -10,9 +10,9 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
 from naas.urls import PORTAL
-from services.lifecycle import ServiceState
-from services.models import ProductOrder, ServiceInstance
-from tenants.models import Tenant, TenantStatus, User
+from services.lifecycle import OrderState, ServiceState
+from services.models import OrderItem, ProductOrder, Segment, ServiceInstance
+from tenants.models import AuditEvent, Tenant, TenantStatus, User
 from tests import world
 
 pytestmark = pytest.mark.django_db
@@ -54,7 +54,15 @@ def viewer(acme: Tenant) -> Client:
 IDS: dict[str, Any] = {
     "service": lambda tenant: {"id": ServiceInstance.unscoped.filter(tenant=tenant)[0].pk},
     "order": lambda tenant: {"id": ProductOrder.unscoped.filter(tenant=tenant)[0].pk},
+    "order-add": lambda _tenant: {"kind": "router"},
+    "segment-remove": lambda tenant: {"id": Segment.unscoped.filter(tenant=tenant)[0].pk},
 }
+IDS |= dict.fromkeys(("service-configuration", "service-remove"), IDS["service"])
+IDS |= dict.fromkeys(("order-cancel", "order-retry"), IDS["order"])
+#: Pages for who may order.
+FOR_OPERATORS = {"order-new", "order-add", "segment-new", "service-configuration", "service-remove"}
+#: Addresses that are posted to, and lead elsewhere when they are opened.
+POSTED = {"order-place", "segment-remove", "order-cancel", "order-retry"}
 
 
 def pages(tenant: Tenant, of: Tenant | None = None) -> Iterator[tuple[str, str]]:
@@ -65,9 +73,25 @@ def pages(tenant: Tenant, of: Tenant | None = None) -> Iterator[tuple[str, str]]
         yield str(entry.name), reverse(f"portal:{entry.name}", kwargs={"tenant": tenant.slug, **ids})
 
 
-def test_every_page_is_shown_to_a_viewer(acme: Tenant, viewer: Client) -> None:
+def test_every_page_is_shown_to_a_viewer_but_for_those_that_are_for_ordering(acme: Tenant, viewer: Client) -> None:
     for name, address in pages(acme):
-        assert viewer.get(address).status_code == 200, name
+        wanted = 403 if name in FOR_OPERATORS else 303 if name in POSTED else 200
+        assert viewer.get(address).status_code == wanted, name
+
+
+def test_a_viewer_changes_nothing(acme: Tenant, viewer: Client) -> None:
+    before = (Segment.unscoped.count(), ProductOrder.unscoped.count(), AuditEvent.unscoped.count())
+    for name, address in pages(acme):
+        answer = viewer.post(address, {"name": "x", "prefixes": "10.9.0.0/24", "pop": "fra1", "items": "[]"})
+        assert answer.status_code in (303, 403, 405), name
+    assert (Segment.unscoped.count(), ProductOrder.unscoped.count(), AuditEvent.unscoped.count()) == before
+
+
+def test_every_page_is_shown_to_an_owner(acme: Tenant, owner: Client) -> None:
+    ProductOrder.unscoped.filter(tenant=acme).update(state=OrderState.COMPLETED)
+    OrderItem.unscoped.filter(tenant=acme).update(state=OrderState.COMPLETED)
+    for name, address in pages(acme):
+        assert owner.get(address).status_code == (303 if name in POSTED else 200), name
 
 
 def test_a_stranger_is_led_to_the_login_and_back(acme: Tenant) -> None:
@@ -86,7 +110,7 @@ def test_pages_of_a_tenant_one_does_not_belong_to_are_not_there(acme: Tenant, gl
 
 def test_ids_of_another_tenant_are_not_there(acme: Tenant, globex: Tenant, owner: Client) -> None:
     for name, address in pages(acme, of=globex):
-        if any(row in address for row in ("svc-", "ord-")):
+        if any(row in address for row in ("svc-", "ord-", "seg-")):
             assert owner.get(address).status_code == 404, name
 
 

@@ -48,4 +48,5 @@ KIND = Kind(
         },
     ),
     questions=QUESTIONS,
+    proposals={"bgp.asn": "asn"},
 )

@@ -56,7 +56,7 @@ def test_a_call_that_stands_is_shown_and_one_that_ended_is_not(secure: Box) -> N
 def test_five_hundred_calls_are_shown_in_pages(secure: Box) -> None:
     count = ("-m", "500")
     answering = secure.sipp("carrier", "plain-answer", "-p", "5060", "-mp", "30000", *count)
-    options = ("-p", "5060", "-r", "100", "-l", "500", "-d", "7000", "-s", "+4940222", *count)
+    options = ("-p", "5060", "-r", "100", "-l", "500", "-d", "14000", "-s", "+4940222", *count)
     calling = secure.sipp("pbx", "plain-call", *options, f"{INSIDE}.1:5060")
     until(lambda: standing_calls(secure)["count"] == 500, 12)
     whole = [call for first in (0, 200, 400) for call in standing_calls(secure, "--first", str(first))["calls"]]
