@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from celery import current_app
+from django.db import connections
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
@@ -55,6 +56,14 @@ class Watched:
 
     def requested(self, request: Request) -> None:
         self.asked.append(request.url)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A file, as an installation has. A database in memory is locked as a whole for whoever asks at the same time."""
+    kept = connections["default"].settings_dict
+    if connections["default"].vendor == "sqlite":
+        kept["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
 
 
 @pytest.fixture(scope="session")

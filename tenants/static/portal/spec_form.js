@@ -68,6 +68,11 @@
     event.preventDefault();
     reshape(button.value);
   });
+  // What is still to be checked is about to be.
+  form.addEventListener("submit", () => {
+    asked += 1;
+    clearTimeout(timer);
+  });
   // Enter in a field means to check, not the first button of the form, which may remove something.
   form.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !event.target.matches("input")) return;
