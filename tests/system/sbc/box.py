@@ -255,7 +255,8 @@ class Box:
 
     def said(self) -> str:
         """What went wrong, for a failing test: the errors of every sipp and the end of the daemons' logs."""
-        errors = "\n".join(f"{file.name}: {file.read_text()[:2000]}" for file in self.dir.glob("*.err"))
+        files = self.dir.glob("*.err")
+        errors = "\n".join(f"{file.name}: {file.read_text(errors='replace')[:2000]}" for file in files)
         return errors + self.logs("kamailio")[-1500:] + self.logs("rtpengine")[-500:]
 
     def capture(self) -> None:

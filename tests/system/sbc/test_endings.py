@@ -45,7 +45,7 @@ def assert_ended(box: Box, sipps: list[Sipp], calls: int, cause: str) -> None:
 
 
 def assert_nothing_is_left(box: Box) -> None:
-    assert box.counted() == {}
+    until(lambda: box.counted() == {})
     assert box.rpc("dlg.stats_active")["all"] == 0
     assert box.media_calls() == 0
     until(lambda: box.rpc("dlg.list") == [])
