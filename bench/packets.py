@@ -22,7 +22,7 @@ from tests.system.sbc.rtp import INTERVAL, PCMA, SAMPLES, socket_in
 TICK = 0.001
 SLOTS = round(INTERVAL / TICK)
 #: Packets taken at once, and what is kept for one: a packet, and what the kernel says of it.
-BATCH, ROOM, SAID = 256, 256, 64
+BATCH, ROOM, SAID = 256, 192, 64
 #: Bytes that wait in a socket while Python is elsewhere.
 WAITING = 32 * 2**20
 SO_RCVBUFFORCE, SO_TIMESTAMPNS = 33, 35
@@ -80,6 +80,7 @@ class Side:
         self._data, self._control = ctypes.create_string_buffer(BATCH * ROOM), ctypes.create_string_buffer(BATCH * SAID)
         self._inbox = self._receiving()
         self._template = ctypes.string_at(self._inbox, ctypes.sizeof(self._inbox))
+        self._unread: list[tuple[bytes, bytes]] = []
 
     def close(self) -> None:
         self.socket.close()
@@ -124,16 +125,23 @@ class Side:
     # --- receiving ---
 
     def listen(self) -> None:
-        """Take in what has arrived."""
+        """Take in what has arrived, to be read when there is time for it."""
         while (taken := self._take()) > 0:
-            packets = struct.iter_unpack(f"!8xI8s{ROOM - 20}x", memoryview(self._data)[: taken * ROOM])
-            stamps = struct.iter_unpack(f"=16xqq{SAID - 32}x", memoryview(self._control)[: taken * SAID])
-            found, delays = self.heard.packets, self.heard.delays
+            data, control = memoryview(self._data), memoryview(self._control)
+            self._unread.append((bytes(data[: taken * ROOM]), bytes(control[: taken * SAID])))
+            if taken < BATCH:
+                return
+
+    def read(self) -> None:
+        """Count what was taken in, and how long it was under way."""
+        found, delays = self.heard.packets, self.heard.delays
+        for data, control in self._unread:
+            packets = struct.iter_unpack(f"!8xI8s{ROOM - 20}x", data)
+            stamps = struct.iter_unpack(f"=16xqq{SAID - 32}x", control)
             for (ssrc, sent), (seconds, nanoseconds) in zip(packets, stamps, strict=True):
                 found[ssrc] += 1
                 delays.append(seconds * 1_000_000_000 + nanoseconds - int.from_bytes(sent, "little"))
-            if taken < BATCH:
-                return
+        self._unread.clear()
 
     def _take(self) -> int:
         # The kernel writes over how much room there is.
@@ -173,6 +181,7 @@ def exchange(sides: Sequence[Side], seconds: float) -> None:
     time.sleep(0.2)
     for side in sides:
         side.listen()
+        side.read()
 
 
 def forget(sides: Sequence[Side]) -> None:
