@@ -332,6 +332,8 @@ NAAS_PORTAL_NAVIGATION = (
     ("Order", "plus", "order", "order-new"),
     ("Orders", "shopping-cart", "orders", "orders"),
 )
+#: Tabs that services of a kind have besides those of all: title, icon, name of the page (see `services.portal.tabs`).
+NAAS_SERVICE_TABS: dict[str, tuple[tuple[str, str, str], ...]] = {}
 
 # --- API ------------------------------------------------------------------------------
 

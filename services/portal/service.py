@@ -9,27 +9,23 @@ from typing import Any
 from django.utils import timezone
 
 from services.bill import so_far
-from services.lifecycle import OPEN, ServiceState
-from services.models import OrderItem, ServiceInstance
 from services.portal.ordering import price_of
+from services.portal.tabs import ServicePage
 from services.secrets import mask
-from tenants.portal.page import Page
 
 #: Events and generations that are shown.
 LATEST = 20
 
 
-class Service(Page):
-    section = "services"
+class Service(ServicePage):
+    tab = "service"
     template = "portal/service.html"
 
     def context(self) -> Mapping[str, Any]:
-        service = self.scope.get(ServiceInstance, self.kwargs["id"])
+        service = self.service
         price, until = price_of(service.size), service.terminated_at or timezone.now()
         deployments = list(service.deployments.select_related("pop"))
         return {
-            "title": service.name,
-            "service": service,
             "deployments": deployments,
             "conditions": [condition for deployment in deployments for condition in deployment.conditions],
             "behind": any(deployment.observed_generation < deployment.generation for deployment in deployments),
@@ -39,6 +35,4 @@ class Service(Page):
             "spec": json.dumps(mask(service.spec), indent=2),
             "price": price,
             "cost": so_far(price, service.activated_at, until) if service.activated_at else None,
-            "standing": service.state != ServiceState.TERMINATED,
-            "pending": self.scope.all(OrderItem).filter(instance=service, state__in=OPEN).first(),
         }

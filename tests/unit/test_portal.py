@@ -180,6 +180,17 @@ def test_an_empty_list_says_what_would_be_in_it(acme: Tenant, owner: Client) -> 
     assert "No orders yet" in owner.get("/t/acme/orders/").content.decode()
 
 
+def test_a_kind_adds_tabs_of_its_own(acme: Tenant, owner: Client, settings: Any) -> None:
+    service = ServiceInstance.unscoped.get(name="edge")
+    address = reverse("portal:service", args=["acme", service.pk])
+    settings.NAAS_SERVICE_TABS = {"router": (("Neighbours", "router", "service-remove"),)}
+    page = owner.get(address)
+    assert [tab.title for tab in page.context["tabs"]][-1] == "Neighbours"
+    assert reverse("portal:service-remove", args=["acme", service.pk]) in page.content.decode()
+    settings.NAAS_SERVICE_TABS = {"sbc": (("Trunks", "route", "service-remove"),)}
+    assert "Trunks" not in owner.get(address).content.decode()
+
+
 def test_every_page_of_the_portal_is_named_once() -> None:
     names = [entry.name for entry in PORTAL]
     assert len(names) == len(set(names))
