@@ -43,7 +43,8 @@ class ItemRequest:
     """One thing asked for.
 
     An add takes kind, pop, name, size and spec; a modify takes service and any of name, size
-    and spec; a delete takes service alone.
+    and spec, or in place of size and spec `revert_to`, a generation whose size and spec are meant; a delete takes
+    service alone.
     """
 
     action: str
@@ -53,6 +54,7 @@ class ItemRequest:
     size: str | None = None
     spec: Mapping[str, Any] | None = None
     service: str | None = None
+    revert_to: int | None = None
 
 
 def enter(order: ProductOrder, position: int, request: ItemRequest, pops: Mapping[str, Pop]) -> OrderItem:
@@ -68,7 +70,7 @@ def enter(order: ProductOrder, position: int, request: ItemRequest, pops: Mappin
 
 
 def _add(order: ProductOrder, position: int, request: ItemRequest, pops: Mapping[str, Pop]) -> OrderItem:
-    _refuse_fields(request, "service")
+    _refuse_fields(request, "service", "revert_to")
     if request.kind is None or request.spec is None or request.pop is None:
         missing = [field for field in ("kind", "pop", "spec") if getattr(request, field) is None]
         raise Invalid(Problem(field, "an add needs this") for field in missing)
@@ -98,21 +100,28 @@ def _modify(order: ProductOrder, position: int, request: ItemRequest) -> OrderIt
     _refuse_fields(request, "kind", "pop")
     instance = _service(order, request)
     kind = kinds()[instance.kind]
-    if request.spec is None and request.size is None and request.name is None:
-        raise Invalid([Problem("spec", "a modify needs a spec, a size or a name")])
+    asked, reason = request.size, "modified"
+    if request.revert_to is not None:
+        _refuse_fields(request, "size", "spec", beside="revert_to")
+        earlier = _earlier(instance, request.revert_to)
+        asked, wanted, reason = earlier.size.size, reveal(earlier.spec), f"as generation {earlier.generation} was"
+    else:
+        if request.spec is None and request.size is None and request.name is None:
+            raise Invalid([Problem("spec", "a modify needs a spec, a size or a name")])
+        wanted = _under_spec(lambda: _wanted(instance, request.spec))
     size = instance.size
-    if request.size is not None and request.size != size.size:
-        size = size_on_sale(kind.name, request.size)
-    spec = _under_spec(lambda: parse(kind, _wanted(instance, request.spec)))
+    if asked is not None and asked != size.size:
+        size = size_on_sale(kind.name, asked)
+    spec = _under_spec(lambda: parse(kind, wanted))
     if request.name is not None and request.name != instance.name:
         instance.name = _name(order, request.name)
     _next_generation(instance)
-    stored = _want(instance, kind, spec, size, "modified")
+    stored = _want(instance, kind, spec, size, reason)
     return _item(order, position, Action.MODIFY, instance, size, stored)
 
 
 def _delete(order: ProductOrder, position: int, request: ItemRequest) -> OrderItem:
-    _refuse_fields(request, "kind", "pop", "name", "size", "spec")
+    _refuse_fields(request, "kind", "pop", "name", "size", "spec", "revert_to")
     instance = _service(order, request)
     _next_generation(instance)
     Revision.unscoped.create(
@@ -227,6 +236,18 @@ def _service(order: ProductOrder, request: ItemRequest) -> ServiceInstance:
     return instance
 
 
+def _earlier(instance: ServiceInstance, generation: int) -> Revision:
+    """A generation to go back to: another than the one that is wanted now, and not a removal."""
+    found = Revision.unscoped.filter(instance=instance, generation=generation, spec__isnull=False)
+    revision: Revision | None = found.select_related("size").first()
+    if revision is None or generation == instance.generation:
+        known = instance.revisions.filter(spec__isnull=False).exclude(generation=instance.generation)
+        others = ", ".join(str(number) for number in known.order_by("generation").values_list("generation", flat=True))
+        why = "is what is wanted now" if revision else "is not there"
+        raise Invalid([Problem("revert_to", f"generation {generation} {why}; there are: {others or 'no others'}")])
+    return revision
+
+
 def _wanted(instance: ServiceInstance | None, given: Mapping[str, Any] | None) -> Any:
     """The spec that is meant, its kept secrets in the clear: the given one, or the one that is there.
 
@@ -257,7 +278,8 @@ def _pin(document: Any, path: str, value: str) -> None:
     document[last] = value
 
 
-def _refuse_fields(request: ItemRequest, *fields: str) -> None:
+def _refuse_fields(request: ItemRequest, *fields: str, beside: str = "") -> None:
     given = [field for field in fields if getattr(request, field) is not None]
     if given:
-        raise Invalid(Problem(field, f"a {request.action} does not take this") for field in given)
+        what = f"a {request.action} with {beside}" if beside else f"a {request.action}"
+        raise Invalid(Problem(field, f"{what} does not take this") for field in given)

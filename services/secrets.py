@@ -67,6 +67,22 @@ def mask(stored: object) -> Any:
     return stored
 
 
+def distinguish(stored: object, names: dict[str, str]) -> Any:
+    """The stored spec, each secret as the mask and a number by which equal ones are told from others.
+
+    `names` keeps the numbers, by secret, for all that are to be compared with one another.
+    """
+    match stored:
+        case {"$secret": str(ciphertext)}:
+            secret = vault().decrypt(ciphertext)
+            return names.setdefault(secret, f"{MASK} (secret {len(names) + 1})")
+        case dict():
+            return {key: distinguish(value, names) for key, value in stored.items()}
+        case list():
+            return [distinguish(value, names) for value in stored]
+    return stored
+
+
 def keep(wanted: object, stored: object, path: str = "") -> tuple[Any, tuple[Problem, ...]]:
     """`wanted` with each `MASK` replaced by the secret that `stored` has in its place, in the clear.
 

@@ -272,7 +272,7 @@ class DeploymentPage(Console):
         allowed="heal",
     )
     def send_again(self, request: HttpRequest, deployment: Deployment) -> str:
-        heal(staff=staff_of(request), deployment=deployment)
+        heal(actor=staff_of(request), deployment=deployment)
         return f"PoP {deployment.pop_id} is told again what should stand of {deployment.instance.name}."
 
     @admin.action(description="Send again")

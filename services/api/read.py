@@ -21,6 +21,7 @@ from services.models import (
     OrderItem,
     Pop,
     ProductOrder,
+    Revision,
     Segment,
     ServiceEvent,
     ServiceInstance,
@@ -337,6 +338,19 @@ class OrderJson(OrderSummary):
 
     class Meta(OrderSummary.Meta):
         pass
+
+
+class GenerationJson(serializers.ModelSerializer[Revision]):
+    size = serializers.CharField(source="size.size")
+    spec = serializers.SerializerMethodField(help_text="Null: its removal. Secrets are masked.")
+
+    class Meta:
+        model = Revision
+        fields = ("generation", "reason", "size", "spec", "created_at", "worked_at")
+
+    @extend_schema_field(ANY_OBJECT | {"nullable": True})
+    def get_spec(self, revision: Revision) -> Any:
+        return mask(revision.spec)
 
 
 class InquiryJson(serializers.ModelSerializer[Inquiry]):

@@ -20,7 +20,8 @@ from services import inquiries, orders
 from services.api import filters, read, write
 from services.api.orders import answer
 from services.entry import ItemRequest
-from services.models import Action, Inquiry, ServiceEvent, ServiceInstance
+from services.healing import heal
+from services.models import Action, Inquiry, Revision, ServiceEvent, ServiceInstance
 from tenants import scope
 from tenants.actor import Role
 from tenants.api.base import ScopedViewSet
@@ -61,6 +62,16 @@ class Services(mixins.ListModelMixin, mixins.RetrieveModelMixin, ScopedViewSet):
     def destroy(self, request: Request, pk: str) -> Response:
         return self._order(ItemRequest(action=Action.DELETE, service=self.get_object().pk))
 
+    @extend_schema(
+        request=None, responses={202: read.ServiceJson}, summary="Tell the PoP once more what should stand there"
+    )
+    def heal(self, request: Request, pk: str) -> Response:
+        """What differs there is repaired. A PoP does so by itself as well; this asks for it now."""
+        service = self.get_object()
+        for deployment in service.deployments.select_related("instance", "pop"):
+            heal(actor=self.actor, deployment=deployment)
+        return Response(read.ServiceJson(self.get_object()).data, status=status.HTTP_202_ACCEPTED)
+
     def _order(self, item: ItemRequest) -> Response:
         try:
             order = orders.place(actor=self.actor, items=[item])
@@ -93,6 +104,18 @@ class Events(mixins.ListModelMixin, OfService):
     serializer_class = read.EventJson
     filterset_class = filters.EventFilter
     ordering_fields = ("at",)
+
+
+@extend_schema(tags=["services"])
+class Generations(mixins.ListModelMixin, OfService):
+    """What was wanted of a service, one after another: each can be gone back to. Newest first."""
+
+    model = Revision
+    serializer_class = read.GenerationJson
+    ordering_fields = ("generation",)
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return super().get_queryset().select_related("size")
 
 
 PREFER = OpenApiParameter(

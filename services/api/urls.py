@@ -6,7 +6,7 @@ from django.urls import path
 
 from services.api.orders import Orders, Preview
 from services.api.places import Offerings, Pops, Segments, TheAuthority, Unis
-from services.api.services import Events, Inquiries, Services
+from services.api.services import Events, Generations, Inquiries, Services
 from tenants.api import base as _ids  # noqa: F401 - registers the path converter
 
 LIST: dict[str, Any] = {"get": "list"}
@@ -30,6 +30,8 @@ urlpatterns = [
     path("authority", TheAuthority.as_view(), name="authority"),
     path("services", Services.as_view(LIST), name="services"),
     path("services/<id:pk>", Services.as_view(ONE | CHANGE), name="service"),
+    path("services/<id:pk>/heal", Services.as_view({"post": "heal"}), name="service-heal"),
+    path("services/<id:service>/generations", Generations.as_view(LIST), name="generations"),
     path("services/<id:service>/events", Events.as_view(LIST), name="service-events"),
     path("services/<id:service>/inquiries", Inquiries.as_view(LIST | {"post": "create"}), name="inquiries"),
     path("services/<id:service>/inquiries/<id:pk>", Inquiries.as_view(ONE), name="inquiry"),

@@ -13,9 +13,12 @@ from services.orders import MOST_ITEMS
 from services.segments import MOST_PREFIXES, SegmentRequest
 from tenants.api.serializers import Choice, StrictSerializer, Text, Whole, one_line
 
+REVERT = "A generation of the service, whose spec and size are meant, secrets included."
+
 
 class ItemBody(StrictSerializer):
-    """An add takes kind, pop, name, size, spec; a modify service and name, size or spec; a delete service alone."""
+    """An add takes kind, pop, name, size, spec; a modify service and name, size or spec, or `revert_to`; a delete
+    service alone."""
 
     action = Choice(choices=Action.choices)
     kind = Text(max_length=32, required=False)
@@ -24,6 +27,7 @@ class ItemBody(StrictSerializer):
     size = Choice(choices=Size.choices, required=False)
     spec = serializers.DictField(required=False, help_text="As the offering's `schema` says.")
     service = Text(max_length=64, required=False, help_text="The id of a service.")
+    revert_to = Whole(min_value=1, required=False, help_text=REVERT)
 
 
 class ItemsBody(StrictSerializer):
@@ -54,6 +58,7 @@ class ServiceBody(StrictSerializer):
     name = Text(max_length=64, required=False)
     size = Choice(choices=Size.choices, required=False)
     spec = serializers.DictField(required=False)
+    revert_to = Whole(min_value=1, required=False, help_text=REVERT)
 
 
 class SegmentBody(StrictSerializer):

@@ -18,8 +18,8 @@ service, of the tenant at hand. Its template extends `portal/service_base.html` 
         def context(self) -> Mapping[str, Any]:
             return {"trunks": self.scope.all(Trunk).filter(instance=self.service)}
 
-A list of the portal within a tab: `class Calls(ServicePage, ListPage)`, with a template that extends
-`portal/service_base.html` and includes `portal/list_card.html` in the block `tab`.
+A list of the portal within a tab: `class Calls(ServicePage, ListPage)`, with the template
+`portal/service_list.html`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from django.utils.functional import cached_property
 from naas.core.errors import NotFound
 from services.lifecycle import OPEN, ServiceState
 from services.models import OrderItem, ServiceInstance
+from services.registry import kinds
 from tenants.portal.page import Page
 
 
@@ -48,12 +49,20 @@ class Tab:
 
 
 #: What all services have.
-TABS = (Tab("Overview", "activity", "service"),)
+TABS = (
+    Tab("Overview", "activity", "service"),
+    Tab("History", "history", "service-history"),
+    Tab("Events", "list", "service-events"),
+)
+#: What those have that can be asked.
+GLASS = Tab("Looking glass", "terminal-2", "service-ask")
 
 
 def tabs_of(kind: str) -> tuple[Tab, ...]:
     """The tabs of a service of this kind, in their order."""
-    return (*TABS, *_tabs(settings.NAAS_SERVICE_TABS.get(kind, ())))
+    known = kinds().get(kind)
+    glass = (GLASS,) if known and known.questions else ()
+    return (*TABS, *glass, *_tabs(settings.NAAS_SERVICE_TABS.get(kind, ())))
 
 
 def _tabs(entries: Iterable[tuple[str, str, str]]) -> Iterable[Tab]:

@@ -2,13 +2,18 @@
 
 from django.urls import path
 
-from services.portal import lists, order, ordering, segments, service
+from services.portal import glass, history, lists, order, ordering, segments, service
 
 urlpatterns = [
     path("", lists.Services.as_view(), name="home"),
     path("services/", lists.Services.as_view(), name="services"),
     path("services/<id:id>/", service.Service.as_view(), name="service"),
     path("services/<id:id>/configuration/", ordering.Configuration.as_view(), name="service-configuration"),
+    path("services/<id:id>/heal/", service.Heal.as_view(), name="service-heal"),
+    path("services/<id:id>/history/", history.History.as_view(), name="service-history"),
+    path("services/<id:id>/history/revert/", history.Revert.as_view(), name="service-revert"),
+    path("services/<id:id>/events/", service.Events.as_view(), name="service-events"),
+    path("services/<id:id>/looking-glass/", glass.Glass.as_view(), name="service-ask"),
     path("services/<id:id>/remove/", ordering.Remove.as_view(), name="service-remove"),
     path("order/", ordering.Catalogue.as_view(), name="order-new"),
     path("order/place/", ordering.Place.as_view(), name="order-place"),

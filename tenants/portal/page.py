@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
@@ -79,9 +80,10 @@ class Page(View):
         """The address of a page of this tenant."""
         return reverse(f"portal:{name}", kwargs={"tenant": self.actor.tenant.slug, **kwargs})
 
-    def redirect(self, name: str, **kwargs: Any) -> HttpResponse:
+    def redirect(self, name: str, query: Mapping[str, str] | None = None, /, **kwargs: Any) -> HttpResponse:
         """To another page after a POST."""
-        return HttpResponseRedirect(self.url(name, **kwargs), status=303)
+        asked = f"?{urlencode(query)}" if query else ""
+        return HttpResponseRedirect(self.url(name, **kwargs) + asked, status=303)
 
     def say(self, message: str) -> None:
         """Say on the next page what was done."""

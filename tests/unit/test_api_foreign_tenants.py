@@ -95,6 +95,8 @@ def ids_of_router(actor: Actor, standing: ServiceInstance) -> dict[str, dict[str
         "order-cancel": {"pk": order},
         "order-retry": {"pk": order},
         "service": {"pk": service},
+        "service-heal": {"pk": service},
+        "generations": {"service": service},
         "service-events": {"service": service},
         "inquiries": {"service": service},
         "inquiry": {"service": service, "pk": inquiry},

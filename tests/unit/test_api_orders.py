@@ -217,6 +217,45 @@ def test_deleting_a_service_places_an_order(caller, standing):
     assert_problem(caller.delete(f"services/{standing.pk}"), 409, "conflict")
 
 
+def arrived(service: ServiceInstance) -> None:
+    orders.start(order_id=ProductOrder.unscoped.latest("placed_at").pk)
+    service.refresh_from_db()
+    found(service, Phase.CONVERGED)
+
+
+def test_a_service_goes_back_to_an_earlier_generation_with_its_secrets(caller, standing):
+    place = f"services/{standing.pk}"
+    first = caller.get(place).json()["spec"]
+    assert caller.patch(place, {"spec": SPEC}).status_code == 202
+    arrived(standing)
+    order = caller.patch(place, {"revert_to": 1})
+    assert order.status_code == 202
+    assert caller.get(place).json()["spec"] == first
+    generations = caller.get(f"{place}/generations").json()["results"]
+    assert [(row["generation"], row["reason"]) for row in generations] == [
+        (3, "as generation 1 was"),
+        (2, "modified"),
+        (1, "ordered"),
+    ]
+    assert_problem(caller.patch(place, {"revert_to": 1}), 409)
+    arrived(standing)
+    for wrong, where in (
+        ({"revert_to": 3}, "revert_to"),
+        ({"revert_to": 9}, "revert_to"),
+        ({"revert_to": 1, "spec": SPEC}, "spec"),
+        ({"revert_to": "1"}, "revert_to"),
+        ({"revert_to": 0}, "revert_to"),
+    ):
+        assert_problem(caller.patch(place, wrong), 400, "invalid", where)
+
+
+def test_who_may_order_may_have_a_service_healed(caller, standing, tenant):
+    healed = caller.post(f"services/{standing.pk}/heal", {})
+    assert (healed.status_code, healed.json()["id"]) == (202, standing.pk)
+    assert AuditEvent.unscoped.filter(verb="deployment.heal").count() == 1
+    assert_problem(Caller(tenant, Role.VIEWER).post(f"services/{standing.pk}/heal", {}), 403)
+
+
 def test_services_can_be_filtered(caller, standing):
     for query, count in (
         ({"name": "edge"}, 1),

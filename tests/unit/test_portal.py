@@ -57,12 +57,13 @@ IDS: dict[str, Any] = {
     "order-add": lambda _tenant: {"kind": "router"},
     "segment-remove": lambda tenant: {"id": Segment.unscoped.filter(tenant=tenant)[0].pk},
 }
-IDS |= dict.fromkeys(("service-configuration", "service-remove"), IDS["service"])
+OF_SERVICE = ("configuration", "remove", "heal", "history", "revert", "events", "ask")
+IDS |= dict.fromkeys((f"service-{page}" for page in OF_SERVICE), IDS["service"])
 IDS |= dict.fromkeys(("order-cancel", "order-retry"), IDS["order"])
 #: Pages for who may order.
 FOR_OPERATORS = {"order-new", "order-add", "segment-new", "service-configuration", "service-remove"}
 #: Addresses that are posted to, and lead elsewhere when they are opened.
-POSTED = {"order-place", "segment-remove", "order-cancel", "order-retry"}
+POSTED = {"order-place", "segment-remove", "order-cancel", "order-retry", "service-heal", "service-revert"}
 
 
 def pages(tenant: Tenant, of: Tenant | None = None) -> Iterator[tuple[str, str]]:
