@@ -333,7 +333,15 @@ NAAS_PORTAL_NAVIGATION = (
     ("Orders", "shopping-cart", "orders", "orders"),
 )
 #: Tabs that services of a kind have besides those of all: title, icon, name of the page (see `services.portal.tabs`).
-NAAS_SERVICE_TABS: dict[str, tuple[tuple[str, str, str], ...]] = {}
+NAAS_SERVICE_TABS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "sbc": (
+        ("Trunks", "phone", "sbc-trunks"),
+        ("Routes", "route", "sbc-routes"),
+        ("Source rules", "shield", "sbc-sources"),
+        ("Simulator", "help", "sbc-simulator"),
+        ("Records", "phone-call", "sbc-records"),
+    ),
+}
 
 # --- API ------------------------------------------------------------------------------
 

@@ -3,10 +3,11 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+import sbc.portal.urls
 import services.portal.urls
 
 #: The pages of the portal, which stand below a tenant's address in one namespace.
-PORTAL = [*services.portal.urls.urlpatterns]
+PORTAL = [*services.portal.urls.urlpatterns, *sbc.portal.urls.urlpatterns]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("tenants.urls")),

@@ -47,9 +47,11 @@ class CallSpec(Spec):
 
     number: Number = Field(description="As it is dialled")
     caller: str = Field("", pattern=_CALLER, description="As the trunk writes it")
-    trunk: Name | None = None
+    trunk: Name | None = Field(None, json_schema_extra={"x-reference": "trunk"})
     source: Address | None = None
-    side: PortName | None = Field(None, description="The port on which it arrives")
+    side: PortName | None = Field(
+        None, description="The port on which it arrives", json_schema_extra={"x-reference": "side"}
+    )
     user: User | None = Field(None, description="With the right password")
     asserted: str = Field("", pattern=_CALLER, description="What P-Asserted-Identity says, which a trusted trunk may")
     privacy: Privacy = Field(Privacy.UNSAID, description="What the Privacy header says", strict=False)

@@ -5,6 +5,7 @@ Not how rows come to be: verbs are tested with orders that are placed.
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,6 +26,8 @@ from sbc.models import (
     TrunkSource,
 )
 from services import certificates
+from services.addresses import allocate
+from services.design import placed_ports
 from services.keys import vault
 from services.lifecycle import Health, OrderState, ServiceState
 from services.models import (
@@ -48,7 +51,8 @@ from services.models import (
     Transport,
     Uni,
 )
-from services.secrets import MARK, new_seed
+from services.registry import kinds
+from services.secrets import MARK, new_seed, protect
 from tenants.actor import Role, Staff
 from tenants.models import IdempotencyRecord, Tenant, User
 from tenants.verbs import members, people, quotas, tokens
@@ -229,19 +233,70 @@ def service(tenant: Tenant, segment: Segment, name: str, state: OrderState = Ord
     return order
 
 
+def sbc(tenant: Tenant, segment: Segment, name: str = "border") -> ServiceInstance:
+    """An active SBC between a segment and another, with all that hangs on it."""
+    outside = Segment.unscoped.create(tenant=tenant, pop=segment.pop, name=f"{name}-out", kind=SegmentKind.PRIVATE)
+    Prefix.unscoped.create(tenant=tenant, segment=outside, cidr="192.0.2.0/24")
+    ports = [{"name": "inside", "segment": segment.pk}, {"name": "outside", "segment": outside.pk}]
+    offered, _ = Offering.objects.get_or_create(
+        id="sbc-v1", defaults={"kind": "sbc", "version": 1, "name": "SBC", "description": "Voice", "schema": {"a": 1}}
+    )
+    size, _ = OfferingSize.objects.get_or_create(
+        offering=offered,
+        size="S",
+        defaults={
+            "vcpu": Decimal(1),
+            "memory_mb": 512,
+            "port_rate_mbps": 1000,
+            "setup_price": Decimal(10),
+            "monthly_price": Decimal(99),
+            "hourly_price": Decimal("0.20"),
+        },
+    )
+    kind = kinds()["sbc"]
+    wanted = kind.spec.model_validate_json(json.dumps({"ports": ports, "country": "49"}))
+    instance: ServiceInstance = ServiceInstance.unscoped.create(
+        tenant=tenant,
+        pop=segment.pop,
+        kind="sbc",
+        name=name,
+        size=size,
+        spec=protect(wanted),
+        seed=new_seed(),
+        state=ServiceState.ACTIVE,
+        health=Health.HEALTHY,
+        activated_at=timezone.now(),
+    )
+    Revision.unscoped.create(
+        tenant=tenant, instance=instance, generation=1, spec=instance.spec, size=size, reason="ordered"
+    )
+    allocate(instance, placed_ports(instance, kind.ports(wanted)))
+    border(instance)
+    return instance
+
+
 def border(instance: ServiceInstance) -> None:
     """What an SBC has besides: a trunk with a password, a route, a rule, emergency numbers, a record, a test call."""
     now = timezone.now()
     of_it: dict[str, Any] = {"tenant": instance.tenant, "instance": instance}
     secret = {"user": "trunk-1", "password": {MARK: vault().encrypt(PASSWORD)}}
+    carrier = {
+        "name": "carrier",
+        "side": "outside",
+        "addresses": [{"host": "192.0.2.5"}],
+        "sources": ["192.0.2.0/24"],
+        "authentication": secret,
+    }
+    out = {"name": "out", "prefix": "+", "targets": [{"trunk": "carrier"}]}
+    nobody = {"name": "rule", "cidr": "0.0.0.0/0", "action": "deny"}
     trunk = Trunk.unscoped.create(
-        **of_it, name="carrier", side="outside", transport="udp", enabled=True, document={"authentication": secret}
+        **of_it, name="carrier", side="outside", transport="udp", enabled=True, document=carrier
     )
     TrunkSource.unscoped.create(**of_it, trunk=trunk, cidr="192.0.2.0/24")
-    route = Route.unscoped.create(**of_it, name="out", prefix="+", order=100, enabled=True, document={"name": "out"})
+    route = Route.unscoped.create(**of_it, name="out", prefix="+", order=100, enabled=True, document=out)
     RouteTarget.unscoped.create(tenant=instance.tenant, route=route, trunk=trunk)
-    SourceRule.unscoped.create(**of_it, name="rule", cidr="0.0.0.0/0", document={"action": "deny"})
-    Emergency.unscoped.create(**of_it, document={"numbers": ["112"], "targets": []})
+    SourceRule.unscoped.create(**of_it, name="rule", cidr="0.0.0.0/0", document=nobody)
+    Emergency.unscoped.create(**of_it, document={"numbers": ["112"], "targets": [{"trunk": "carrier"}]})
     tables = Tables.unscoped.create(**of_it, wanted=2, found=1, changed_at=now)
     TableLog.unscoped.create(tenant=instance.tenant, tables=tables, revision=2, commands=vault().encrypt(PASSWORD))
     CallRecord.unscoped.create(

@@ -150,6 +150,6 @@ class HeaderRule(Spec):
 class Target(Spec):
     """A trunk to which a call may go."""
 
-    trunk: Name
+    trunk: Name = Field(json_schema_extra={"x-reference": "trunk"})
     priority: Priority = 10
     weight: Weight = 10

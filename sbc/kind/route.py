@@ -52,7 +52,9 @@ class RouteSpec(Spec):
 
     name: Name
     enabled: bool = True
-    from_trunk: Name | None = Field(None, description="Without one: from any trunk")
+    from_trunk: Name | None = Field(
+        None, description="Without one: from any trunk", json_schema_extra={"x-reference": "trunk"}
+    )
     prefix: NumberPrefix | None = Field(None, description="The longest decides; without prefix and pattern all numbers")
     pattern: NumberPattern | None = Field(
         None, description="X is 0-9, Z 1-9, N 2-9, a final dot the rest; goes before prefixes"

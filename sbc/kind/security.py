@@ -20,7 +20,7 @@ class SourceRule(Spec):
     name: Name
     cidr: UnicastPrefix
     action: Literal["allow", "deny"]
-    side: PortName | None = Field(None, description="On this side only")
+    side: PortName | None = Field(None, description="On this side only", json_schema_extra={"x-reference": "side"})
     note: Text = ""
 
 

@@ -136,7 +136,9 @@ class TrunkSpec(Spec):
     """A trunk: a PBX or a carrier on one side of the SBC."""
 
     name: Name
-    side: PortName = Field(description="The port of the SBC on which the trunk is")
+    side: PortName = Field(
+        description="The port of the SBC on which the trunk is", json_schema_extra={"x-reference": "side"}
+    )
     enabled: bool = Field(True, description="A trunk that is not neither sends nor gets calls")
     transport: Literal["udp", "tcp", "tls"] = "udp"
     addresses: Many[TrunkAddress] = Field((), max_length=16, description="Without any it can call and not be called")

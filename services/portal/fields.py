@@ -276,10 +276,16 @@ class _Builder:
 
     def input(self, outer: Schema, inner: Schema, given: Any, path: str, title: str, required: bool) -> Input:
         default = outer.get("default", inner.get("default"))
+        # What a field refers to may be said where it is used, and may be too much to be listed.
+        if "x-reference" in outer:
+            inner = {**inner, "x-reference": outer["x-reference"]}
+        look = _look(inner, self.root)
+        if look is Look.CHOICE and "enum" not in inner and inner["x-reference"] not in self.source.choices:
+            look = Look.TEXT
         made = Input(
             path=path,
             title=title,
-            look=_look(inner, self.root),
+            look=look,
             value=given if given is not None else "",
             help=outer.get("description") or inner.get("description", ""),
             otherwise=_otherwise(default, inner),

@@ -69,6 +69,11 @@ class ListPage(Page):
     #: Which notices of the event stream make the list look again: see `static/portal/stream.js`.
     follows: str = ""
 
+    @property
+    def empty_url(self) -> str:
+        """Where `empty` leads."""
+        return self.url(self.empty.page)
+
     def rows(self) -> QuerySet[Any]:
         """All rows that the list is about. Override it to fetch what the row's template needs."""
         return self.scope.all(self.model)
@@ -78,7 +83,8 @@ class ListPage(Page):
         rows = self.rows()
         for narrowing in self.filters:
             if chosen := self.request.GET.get(narrowing.name):
-                rows = rows.filter(**{narrowing.field: chosen})
+                known = chosen in dict(narrowing.choices(self))
+                rows = rows.filter(**{narrowing.field: self.narrowed(narrowing, chosen)}) if known else rows.none()
         if words := self.request.GET.get("q", "").split():
             for word in words:
                 matches = [Q(**{f"{field}__icontains": word}) for field in self.search]
@@ -87,6 +93,11 @@ class ListPage(Page):
         if order.removeprefix("-") in {column.sort for column in self.columns if column.sort}:
             rows = rows.order_by(order, "pk")
         return rows
+
+    def narrowed(self, narrowing: Filter, chosen: str) -> Any:
+        """What the field is compared with when this was chosen."""
+        del narrowing
+        return chosen
 
     def get(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponseBase:
         if request.GET.get("format") == "csv":

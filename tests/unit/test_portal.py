@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
 from naas.urls import PORTAL
+from sbc.models import CallRecord
 from services.lifecycle import OrderState, ServiceState
 from services.models import OrderItem, ProductOrder, Segment, ServiceInstance
 from tenants.models import AuditEvent, Tenant, TenantStatus, User
@@ -23,6 +24,7 @@ def acme() -> Tenant:
     tenant, segment = world.customer("acme", world.pop())
     world.service(tenant, segment, "edge")
     world.service(tenant, segment, "old")
+    world.sbc(tenant, segment)
     return tenant
 
 
@@ -31,6 +33,7 @@ def globex(acme: Tenant) -> Tenant:
     """Another customer at the same PoP."""
     tenant, segment = world.customer("globex", ServiceInstance.unscoped.all()[0].pop)
     world.service(tenant, segment, "secret-edge")
+    world.sbc(tenant, segment, "secret-border")
     return tenant
 
 
@@ -50,9 +53,17 @@ def viewer(acme: Tenant) -> Client:
     return person("viewer@acme.example")
 
 
+def _sbc(tenant: Tenant) -> dict[str, Any]:
+    return {"id": ServiceInstance.unscoped.get(tenant=tenant, kind="sbc").pk}
+
+
+def _record(tenant: Tenant) -> dict[str, Any]:
+    return _sbc(tenant) | {"record": CallRecord.unscoped.get(instance__tenant=tenant, instance__kind="sbc").pk}
+
+
 #: What the addresses of pages name, for a tenant.
 IDS: dict[str, Any] = {
-    "service": lambda tenant: {"id": ServiceInstance.unscoped.filter(tenant=tenant)[0].pk},
+    "service": lambda tenant: {"id": ServiceInstance.unscoped.filter(tenant=tenant, kind="router")[0].pk},
     "order": lambda tenant: {"id": ProductOrder.unscoped.filter(tenant=tenant)[0].pk},
     "order-add": lambda _tenant: {"kind": "router"},
     "segment-remove": lambda tenant: {"id": Segment.unscoped.filter(tenant=tenant)[0].pk},
@@ -60,10 +71,21 @@ IDS: dict[str, Any] = {
 OF_SERVICE = ("configuration", "remove", "heal", "history", "revert", "events", "ask")
 IDS |= dict.fromkeys((f"service-{page}" for page in OF_SERVICE), IDS["service"])
 IDS |= dict.fromkeys(("order-cancel", "order-retry"), IDS["order"])
+SECTIONS = {"trunk": "carrier", "route": "out", "source": "rule"}
+IDS |= dict.fromkeys(
+    [f"sbc-{page}" for page in ("trunks", "routes", "sources", "emergency", "simulator", "records")]
+    + [f"sbc-{noun}-new" for noun in SECTIONS],
+    _sbc,
+)
+for noun, named in SECTIONS.items():
+    IDS[f"sbc-{noun}"] = IDS[f"sbc-{noun}-remove"] = lambda tenant, named=named: _sbc(tenant) | {"named": named}
+IDS["sbc-record"] = _record
 #: Pages for who may order.
 FOR_OPERATORS = {"order-new", "order-add", "segment-new", "service-configuration", "service-remove"}
 #: Addresses that are posted to, and lead elsewhere when they are opened.
 POSTED = {"order-place", "segment-remove", "order-cancel", "order-retry", "service-heal", "service-revert"}
+FOR_OPERATORS |= {"sbc-emergency", *(f"sbc-{noun}" for noun in SECTIONS), *(f"sbc-{noun}-new" for noun in SECTIONS)}
+POSTED |= {f"sbc-{noun}-remove" for noun in SECTIONS}
 
 
 def pages(tenant: Tenant, of: Tenant | None = None) -> Iterator[tuple[str, str]]:
@@ -141,13 +163,14 @@ def test_a_list_is_searched_narrowed_and_sorted(acme: Tenant, owner: Client) -> 
     def shown(query: str) -> list[str]:
         return [row.name for row in owner.get(f"/t/acme/services/{query}").context["rows"]]
 
-    assert shown("?sort=name") == ["edge", "old"]
-    assert shown("?sort=-name") == ["old", "edge"]
+    assert shown("?sort=name") == ["border", "edge", "old"]
+    assert shown("?sort=-name") == ["old", "edge", "border"]
     assert shown("?q=OL") == ["old"]
     assert shown("?kind=router&q=edge") == ["edge"]
-    assert shown("?kind=sbc") == []
-    assert "Nothing matches" in owner.get("/t/acme/services/?kind=sbc").content.decode()
-    assert set(shown("?sort=tenant__slug")) == {"edge", "old"}, "what is no column sorts nothing"
+    assert shown("?kind=sbc") == ["border"]
+    assert "Nothing matches" in owner.get("/t/acme/services/?kind=sbc&q=edge").content.decode()
+    assert shown("?kind=none") == []
+    assert set(shown("?sort=tenant__slug")) == {"border", "edge", "old"}, "what is no column sorts nothing"
 
 
 def test_what_is_gone_is_listed_for_who_asks_for_it(acme: Tenant, owner: Client) -> None:
@@ -169,7 +192,7 @@ def test_a_list_has_pages_that_keep_what_was_asked_for(acme: Tenant, owner: Clie
 
 def test_a_list_is_exported_without_formulas(acme: Tenant, owner: Client) -> None:
     ServiceInstance.unscoped.filter(name="old").update(name="=HYPERLINK(1)")
-    answer = owner.get("/t/acme/services/?format=csv&sort=name")
+    answer = owner.get("/t/acme/services/?format=csv&sort=name&kind=router")
     lines = answer.getvalue().decode().splitlines()
     assert lines[0] == "Name,Kind,PoP,Size,State,Health,Since"
     assert [line.split(",")[0] for line in lines[1:]] == ["'=HYPERLINK(1)", "edge"]

@@ -1,0 +1,227 @@
+"""The portal's pages about an SBC: documents by forms, the dial simulator, records."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from sbc.models import CallRecord, Emergency, Route, SourceRule, TableLog, Trunk
+from services.models import Segment, ServiceInstance
+from services.secrets import reveal
+from tenants.models import Tenant, User
+from tests import world
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def border(db: None) -> ServiceInstance:
+    tenant, segment = world.customer("acme", world.pop())
+    return world.sbc(tenant, segment)
+
+
+@pytest.fixture
+def owner(border: ServiceInstance) -> Client:
+    client = Client()
+    client.force_login(User.objects.get(email="owner@acme.example"))
+    return client
+
+
+def at(border: ServiceInstance, page: str) -> str:
+    return f"/t/acme/services/{border.pk}/sbc/{page}"
+
+
+PBX = {
+    "name": "pbx",
+    "side": "inside",
+    "transport": "udp",
+    "enabled": "on",
+    "addresses.rows": "1",
+    "addresses[0].host": "10.1.0.20",
+    "act": "save",
+}
+
+
+def problems(answer: Any) -> dict[str, tuple[str, ...]]:
+    """What a form says is wrong, by field."""
+    found: dict[str, tuple[str, ...]] = {"": tuple(answer.context["general"])}
+
+    def walk(node: Any) -> None:
+        if node.problems:
+            found[node.path] = node.problems
+        for part in (*getattr(node, "shown", ()), *getattr(node, "more", ()), *getattr(node, "rows", ())):
+            walk(part)
+
+    for _, nodes in answer.context["form"].boxes:
+        for node in nodes:
+            walk(node)
+    return {path: said for path, said in found.items() if said}
+
+
+def test_a_trunk_is_made_changed_and_removed_by_forms(border: ServiceInstance, owner: Client) -> None:
+    made = owner.post(at(border, "trunks/new/"), PBX, follow=True)
+    assert "Trunk pbx is saved" in made.content.decode()
+    trunk = Trunk.unscoped.get(name="pbx")
+    assert (trunk.side, trunk.document["addresses"][0]["host"]) == ("inside", "10.1.0.20")
+    shown = owner.get(at(border, "trunks/of/pbx/")).content.decode()
+    assert "10.1.0.20" in shown
+    owner.post(at(border, "trunks/of/pbx/"), PBX | {"most_calls": "7", "name": "other"})
+    trunk.refresh_from_db()
+    assert (trunk.name, trunk.document["most_calls"]) == ("pbx", 7)
+    gone = owner.post(at(border, "trunks/of/pbx/remove/"), follow=True)
+    assert "Trunk pbx is removed" in gone.content.decode()
+    assert not Trunk.unscoped.filter(name="pbx").exists()
+
+
+def test_what_is_wrong_is_said_at_its_field_and_nothing_is_written(border: ServiceInstance, owner: Client) -> None:
+    before = TableLog.unscoped.count()
+    for wrong, where in (
+        ({"name": "Not A Name"}, "name"),
+        ({"name": "carrier"}, "name"),
+        ({"side": "nowhere"}, "side"),
+        ({"addresses[0].host": "-oProxy"}, "addresses[0].host"),
+        ({"addresses[0].host": "2001:db8::1"}, "addresses[0].host"),
+        ({"transport": "tls"}, "transport"),
+        ({"most_calls": "many"}, "most_calls"),
+    ):
+        answer = owner.post(at(border, "trunks/new/"), PBX | wrong)
+        assert answer.status_code == 200
+        assert where in problems(answer), (wrong, problems(answer))
+    assert Trunk.unscoped.count() == 1
+    assert TableLog.unscoped.count() == before
+
+
+def test_checking_a_form_writes_nothing(border: ServiceInstance, owner: Client) -> None:
+    before = TableLog.unscoped.count()
+    answer = owner.post(at(border, "trunks/new/"), PBX | {"act": "check"})
+    assert problems(answer) == {}
+    assert Trunk.unscoped.count() == 1
+    assert TableLog.unscoped.count() == before
+
+
+def test_a_stored_password_is_kept_and_never_shown(border: ServiceInstance, owner: Client) -> None:
+    shown = owner.get(at(border, "trunks/of/carrier/"))
+    assert world.PASSWORD not in shown.content.decode()
+    document = {
+        "name": "carrier",
+        "side": "outside",
+        "enabled": "on",
+        "addresses.rows": "1",
+        "addresses[0].host": "192.0.2.5",
+        "authentication.user": "trunk-1",
+        "authentication.password": "********",
+        "act": "save",
+    }
+    before = Trunk.unscoped.get(name="carrier").document
+    assert owner.post(at(border, "trunks/of/carrier/"), document).status_code == 303
+    after = Trunk.unscoped.get(name="carrier").document
+    assert reveal(after)["authentication"]["password"] == world.PASSWORD
+    assert "sources" in before
+
+
+def test_a_trunk_that_is_needed_is_not_removed_and_it_is_said_by_whom(border: ServiceInstance, owner: Client) -> None:
+    answer = owner.post(at(border, "trunks/of/carrier/remove/"), follow=True)
+    assert "trunk carrier is used by the emergency numbers, route out" in answer.content.decode()
+    assert Trunk.unscoped.filter(name="carrier").exists()
+
+
+def test_a_route_chooses_among_the_trunks(border: ServiceInstance, owner: Client) -> None:
+    page = owner.get(at(border, "routes/new/")).content.decode()
+    assert '<option value="carrier">carrier</option>' in page
+    document = {
+        "name": "germany",
+        "prefix": "+49",
+        "enabled": "on",
+        "targets.rows": "1",
+        "targets[0].trunk": "carrier",
+        "act": "save",
+    }
+    assert owner.post(at(border, "routes/new/"), document).status_code == 303
+    assert Route.unscoped.get(name="germany").prefix == "+49"
+    assert "germany" in owner.get(at(border, "routes/?q=carrier")).content.decode()
+
+
+def test_source_rules_and_emergency_numbers_have_forms_too(border: ServiceInstance, owner: Client) -> None:
+    rule = {"name": "office", "cidr": "198.51.100.0/24", "action": "allow", "act": "save"}
+    assert owner.post(at(border, "sources/new/"), rule).status_code == 303
+    assert SourceRule.unscoped.get(name="office").cidr == "198.51.100.0/24"
+    numbers = {"numbers": "112\r\n110", "targets.rows": "1", "targets[0].trunk": "carrier", "act": "save"}
+    assert owner.post(at(border, "emergency/"), numbers).status_code == 303
+    assert Emergency.unscoped.get().document["numbers"] == ["112", "110"]
+
+
+def test_the_simulator_tells_where_a_call_would_go_and_why(border: ServiceInstance, owner: Client) -> None:
+    owner.post(at(border, "trunks/new/"), PBX)
+    found = owner.get(at(border, "simulator/?number=%2B4930123&trunk=pbx"))
+    page = found.content.decode()
+    assert "It goes out." in page
+    assert found.context["found"].decision.route == "out"
+    assert "192.0.2.5" in page
+    refused = owner.get(at(border, "simulator/?number=911&trunk=pbx")).content.decode()
+    assert "It is refused with 404." in refused
+    wrong = owner.get(at(border, "simulator/?number=911&trunk=nobody")).content.decode()
+    assert "there is no trunk nobody" in wrong
+
+
+def call(border: ServiceInstance, key: str, **of_it: Any) -> CallRecord:
+    now = timezone.now()
+    made: CallRecord = CallRecord.unscoped.create(
+        **{
+            "tenant": border.tenant,
+            "instance": border,
+            "key": key,
+            "started": now,
+            "received_at": now,
+            "cause": "caller-hung-up",
+            **of_it,
+        }
+    )
+    return made
+
+
+def test_records_are_searched_narrowed_and_summed_up(border: ServiceInstance, owner: Client) -> None:
+    now = timezone.now()
+    call(border, "a", caller="+491", called="+4922", from_trunk="pbx", answered=now, duration_ms=90_000, mos=4.3)
+    call(border, "b", caller="=cmd()", called="+4933", cause="busy", started=now - timedelta(days=3))
+
+    def shown(query: str) -> set[str]:
+        answer = owner.get(at(border, f"records/{query}"))
+        assert answer.status_code == 200
+        return {row.key for row in answer.context["rows"]}
+
+    assert shown("") == {"a", "b", "k"}
+    assert shown("?q=%2B4922") == {"a"}
+    assert shown("?longer=60000") == {"a"}
+    assert shown("?hours=24") == {"a", "k"}
+    assert shown("?cause=caller-hung-up") == {"a"}
+    assert shown("?mos=4.0") == set()
+    assert shown(f"?until={(now - timedelta(days=2)).strftime('%Y-%m-%dT%H:%M')}") == {"b"}
+    for wrong in ("?hours=x", "?longer=1;", "?cause=none", "?mos=nan"):
+        assert shown(wrong) == set(), wrong
+    assert shown("?until=never") == {"a", "b", "k"}
+    page = owner.get(at(border, "records/?q=%2B4922"))
+    assert (page.context["totals"]["calls"], page.context["ratio"]) == (1, 100.0)
+    export = b"".join(owner.get(at(border, "records/?format=csv"))).decode()
+    assert "'=cmd()" in export, "no formula reaches a spreadsheet"
+
+
+def test_one_record_tells_both_legs_and_says_what_was_not_reported(border: ServiceInstance, owner: Client) -> None:
+    heard = {"mos": 4.21, "loss": 0.5, "jitter": 3, "round_trip": None}
+    made = call(border, "a", caller="+491", called="+4922", quality={"caller": heard, "callee": None}, attempts=[
+        {"trunk": "carrier", "uri": "sip:192.0.2.5", "code": 486}
+    ])  # fmt: skip
+    page = owner.get(at(border, f"records/{made.pk}/")).content.decode()
+    assert "4.21" in page
+    assert "not reported" in page
+    assert "sip:192.0.2.5" in page
+    assert owner.get(at(border, "records/999999/")).status_code == 404
+
+
+def test_a_router_has_no_such_pages(border: ServiceInstance, owner: Client) -> None:
+    world.service(Tenant.objects.get(), Segment.unscoped.get(name="lan"), "edge")
+    router = ServiceInstance.unscoped.get(kind="router")
+    assert owner.get(f"/t/acme/services/{router.pk}/sbc/trunks/").status_code == 404
