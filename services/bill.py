@@ -6,6 +6,7 @@ Usage is billed by the hour and costs no more in a month than the monthly price.
 from __future__ import annotations
 
 import calendar
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -38,15 +39,39 @@ def hours_left(now: datetime) -> Decimal:
     return _hours(end - now)
 
 
+@dataclass(frozen=True)
+class Month:
+    """What running cost in one month, which begins at `start`, or in as much of it as has passed."""
+
+    start: datetime
+    hours: Decimal
+    amount: Decimal
+
+
+def by_month(prices: Sequence[tuple[datetime, Price]], until: datetime) -> tuple[Month, ...]:
+    """What running has cost month by month, each price from its moment on. The highest price caps its month."""
+    months: dict[datetime, list[tuple[Decimal, Price]]] = {}
+    ends = [since for since, _ in prices[1:]] + [until]
+    for (since, price), end in zip(prices, ends, strict=True):
+        begun = since
+        while begun < min(end, until):
+            month = begun.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+            days = calendar.monthrange(month.year, month.month)[1]
+            over = min(month + timedelta(days=days), end, until)
+            months.setdefault(month, []).append((_hours(over - begun), price))
+            begun = over
+    return tuple(_month(start, parts) for start, parts in sorted(months.items()))
+
+
+def _month(start: datetime, parts: Sequence[tuple[Decimal, Price]]) -> Month:
+    cap = max(price.monthly for _, price in parts)
+    used = sum((price.hourly * hours for hours, price in parts), Decimal(0))
+    return Month(start, sum((hours for hours, _ in parts), Decimal(0)), min(used, cap).quantize(CENT, ROUND_HALF_UP))
+
+
 def so_far(price: Price, since: datetime, until: datetime) -> Decimal:
     """What running has cost between two moments, each month capped by itself."""
-    total, begun = Decimal(0), since
-    while begun < until:
-        days = calendar.monthrange(begun.year, begun.month)[1]
-        end = begun.replace(day=days, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-        total += price.running(_hours(min(end, until) - begun))
-        begun = end
-    return total
+    return sum((month.amount for month in by_month([(since, price)], until)), Decimal(0))
 
 
 def _hours(length: timedelta) -> Decimal:

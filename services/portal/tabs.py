@@ -51,8 +51,10 @@ class Tab:
 #: What all services have.
 TABS = (
     Tab("Overview", "activity", "service"),
+    Tab("Topology", "sitemap", "service-topology"),
     Tab("History", "history", "service-history"),
     Tab("Events", "list", "service-events"),
+    Tab("Cost", "credit-card", "service-cost"),
 )
 #: What those have that can be asked.
 GLASS = Tab("Looking glass", "terminal-2", "service-ask")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from services.bill import Price, hours_left, so_far
+from services.bill import Price, by_month, hours_left, so_far
 
 PRICE = Price(Decimal(10), Decimal("0.05"), Decimal(29))
 
@@ -25,3 +25,12 @@ def test_each_month_is_capped_by_itself() -> None:
     begun = datetime(2026, 10, 31, 14, tzinfo=UTC)
     assert so_far(PRICE, begun, datetime(2026, 12, 1, 10, tzinfo=UTC)) == Decimal("0.50") + 29 + Decimal("0.50")
     assert so_far(PRICE, begun, begun) == 0
+
+
+def test_what_changes_its_price_within_a_month_costs_both_and_no_more_than_the_higher() -> None:
+    dearer = Price(Decimal(0), Decimal("0.10"), Decimal(58))
+    begun, changed = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 1, 10, tzinfo=UTC)
+    (november,) = by_month([(begun, PRICE), (changed, dearer)], datetime(2026, 11, 1, 15, tzinfo=UTC))
+    assert (november.hours, november.amount) == (Decimal(15), Decimal("1.00"))
+    november, december = by_month([(begun, PRICE), (changed, dearer)], datetime(2026, 12, 1, 1, tzinfo=UTC))
+    assert (november.amount, december.amount) == (Decimal(58), Decimal("0.10"))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from datetime import timedelta
+from decimal import Decimal
 from unittest.mock import patch
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from services.keys import vault
 from services.lifecycle import OrderState
@@ -175,3 +178,21 @@ def test_events_are_searched_and_narrowed(edge: ServiceInstance, owner: Client) 
     assert "the cable was pulled" in shown
     assert shown.count("<tr>") == 2
     assert "the cable" not in page(owner, edge, "events/?q=healthy&type=health.healthy")
+
+
+def test_the_topology_shows_ports_with_their_addresses_and_who_else_is_there(
+    edge: ServiceInstance, owner: Client
+) -> None:
+    world.service(edge.tenant, Segment.unscoped.get(name="lan"), "neighbour")
+    shown = page(owner, edge, "topology/")
+    assert str(edge.addresses.all()[0]) in shown
+    assert "neighbour" in shown
+
+
+def test_the_cost_is_set_up_and_each_month_at_the_prices_of_its_orders(edge: ServiceInstance, owner: Client) -> None:
+    begun = timezone.now() - timedelta(hours=2)
+    ServiceInstance.unscoped.update(activated_at=begun)
+    Revision.unscoped.update(worked_at=begun)
+    OrderItem.unscoped.update(setup_price=10, hourly_price=Decimal("0.50"), monthly_price=100)
+    context = owner.get(f"/t/acme/services/{edge.pk}/cost/").context
+    assert (context["setup"], context["running"], context["total"]) == (10, 1, 11)
