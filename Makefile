@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 CODE := naas tenants services sbc worker scripts bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs test lint bench images pins clean
+.PHONY: help up down logs test lint bench images pins screenshots clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ bench: ## Measure speed, with the yardstick beside it
 images: ## Build the images that changed
 	@scripts/bootstrap.sh run
 	@$(PYTHON) -m scripts images
+
+screenshots: ## Keep a picture of every page of the portal in var/screenshots
+	@scripts/bootstrap.sh browser
+	@$(PYTHON) -m scripts screenshots
 
 pins: ## Renew constraints.txt from the requirements
 	@scripts/bootstrap.sh lint

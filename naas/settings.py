@@ -335,11 +335,15 @@ NAAS_PORTAL_NAVIGATION = (
 #: Tabs that services of a kind have besides those of all: title, icon, name of the page (see `services.portal.tabs`).
 NAAS_SERVICE_TABS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "sbc": (
-        ("Trunks", "phone", "sbc-trunks"),
+        ("Trunks", "building", "sbc-trunks"),
         ("Routes", "route", "sbc-routes"),
-        ("Source rules", "shield", "sbc-sources"),
         ("Simulator", "help", "sbc-simulator"),
-        ("Records", "phone-call", "sbc-records"),
+        ("Calls", "phone", "sbc-calls"),
+        ("Records", "file-text", "sbc-records"),
+        ("Source rules", "shield", "sbc-sources"),
+        ("Bans", "ban", "sbc-bans"),
+        ("Test calls", "phone-call", "sbc-test-calls"),
+        ("Certificate", "certificate", "sbc-certificate"),
     ),
 }
 

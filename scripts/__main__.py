@@ -25,6 +25,7 @@ VERBS: dict[str, Verb] = {
     "clean": down.clean,
     "images": build_images,
     "test": suites.test,
+    "screenshots": suites.screenshots,
     "pins": pins.renew,
 }
 

@@ -58,6 +58,18 @@ def test(place: Place) -> int:
     return max(result.status for result in results)
 
 
+def screenshots(place: Place) -> int:
+    """Keep a picture of every page of the portal, in each width and light, in `var/screenshots`."""
+    place.make()
+    folder = place.var / "screenshots"
+    folder.mkdir(exist_ok=True)
+    with step("Front end") as running:
+        running.outcome = frontend.install(place)
+    result = run(Suite("screenshots", ("tests/browser/test_every_page.py",), {"NAAS_SCREENSHOTS": str(folder)}))
+    say(f"\nPictures: {folder}")
+    return result.status
+
+
 def suites(repo: Path, database_url: str) -> tuple[Suite, ...]:
     """The runs, those first that tell the most in the least time. A folder without tests has none."""
     others = tuple(

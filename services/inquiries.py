@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from services.kind import problems_of
 from services.lifecycle import ServiceState
 from services.models import Inquiry, ServiceInstance
 from services.registry import kinds
+from tenants import scope
 from tenants.actor import Actor, Role
 from tenants.verbs import audit
 from worker.errors import PermanentError
@@ -24,6 +26,8 @@ from worker.report import Answer, Ask
 
 #: Characters of output that are kept.
 MOST_OUTPUT = 200_000
+#: Seconds between two looks for an answer.
+LOOK_EVERY = 0.05
 
 
 @transaction.atomic
@@ -60,6 +64,17 @@ def ask(*, actor: Actor, instance: ServiceInstance, question: str, arguments: Ma
         timeout=asked.timeout,
     )
     transaction.on_commit(partial(_send, inquiry, message))
+    return inquiry
+
+
+def awaited(inquiry: Inquiry, rows: scope.Scope, wait: float) -> Inquiry:
+    """The inquiry as it is when answered, or after `wait` seconds."""
+    deadline = time.monotonic() + wait
+    while time.monotonic() < deadline:
+        inquiry = rows.get(Inquiry, inquiry.pk)
+        if inquiry.state != Inquiry.State.OPEN:
+            break
+        time.sleep(LOOK_EVERY)
     return inquiry
 
 

@@ -8,6 +8,6 @@ ABBREVIATIONS = re.compile(r"\b(bfd|bgp|frr|sip|tls|vnf|vpn)\b", re.IGNORECASE)
 
 
 def words(state: object) -> str:
-    """A state as people write it: "inProgress" is "In progress", "AddVnf" is "Add VNF"."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(state)).capitalize()
+    """A state as people write it: "inProgress" is "In progress", "AddVnf" is "Add VNF", "no-answer" is "No answer"."""
+    apart = re.sub(r"(?<=[a-z])((?=[A-Z])|-(?=[a-z]))", " ", str(state)).capitalize()
     return ABBREVIATIONS.sub(lambda found: found[0].upper(), apart)

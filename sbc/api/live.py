@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -11,22 +10,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from naas.core.errors import NotFound
-from sbc import testcalls
+from sbc import asking, testcalls
 from sbc.api import filters
 from sbc.api.base import OfSbc
 from sbc.models import TestCall
 from sbc.peers import Health
-from services import inquiries
-from services.api.services import PREFER, awaited, preferred_wait
+from services.api.services import PREFER, preferred_wait
+from services.inquiries import awaited
 from services.models import Inquiry
 from tenants.api.pagination import Pages
 from tenants.api.serializers import StrictSerializer
-from worker.errors import TemporaryError
 
 #: Seconds that an answer is waited for where the request does not say how long.
 USUAL_WAIT = 10
-#: Characters of a program's output in a refusal.
-EXCERPT = 300
 
 
 class HeardJson(serializers.Serializer[Any]):
@@ -113,32 +109,22 @@ class Asking(OfSbc):
 
     pagination_class: Any = None
 
-    def ask(self, question: str, **arguments: Any) -> Inquiry:
-        """The answered inquiry. Raises `TemporaryError` when no answer comes in time."""
-        wait = preferred_wait(self.request) or USUAL_WAIT
-        asked = inquiries.ask(actor=self.actor, instance=self.service, question=question, arguments=arguments)
-        inquiry = awaited(asked, self.scope, wait)
-        if inquiry.state == Inquiry.State.OPEN:
-            raise TemporaryError("the SBC has not answered yet; ask again in a moment", delay=2)
-        if inquiry.error:
-            raise TemporaryError(f"the SBC did not answer: {inquiry.error}", delay=5)
-        return inquiry
-
     def answer(self, question: str, **arguments: Any) -> Any:
         """What the SBC says, as JSON. Raises `TemporaryError`."""
-        inquiry = self.ask(question, **arguments)
-        try:
-            return json.loads(inquiry.output)
-        except ValueError:
-            said = inquiry.output.strip()[-EXCERPT:]
-            raise TemporaryError(f"the SBC cannot say: {said or f'status {inquiry.status}'}", delay=5) from None
+        return asking.answer(
+            actor=self.actor, instance=self.service, question=question, wait=self.patience, **arguments
+        )
 
     def order(self, question: str, what: str, **arguments: Any) -> Response:
         """Have the SBC do something to what `what` names. Raises `NotFound` when it knows no such thing."""
-        inquiry = self.ask(question, **arguments)
-        if inquiry.status:
-            raise NotFound(inquiry.output.strip()[-EXCERPT:] or f"there is no {what}")
+        asking.have(
+            actor=self.actor, instance=self.service, question=question, what=what, wait=self.patience, **arguments
+        )
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @property
+    def patience(self) -> int:
+        return preferred_wait(self.request) or USUAL_WAIT
 
 
 class Page(Pages):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from sbc.portal import documents, records, simulator
+from sbc.portal import documents, live, proof, records, simulator
 
 SBC = "services/<id:id>/sbc"
 
@@ -20,6 +20,11 @@ urlpatterns = [
     path(f"{SBC}/sources/new/", documents.SourceForm.as_view(), name="sbc-source-new"),
     path(f"{SBC}/sources/of/<id:named>/", documents.SourceForm.as_view(), name="sbc-source"),
     path(f"{SBC}/sources/of/<id:named>/remove/", documents.SourceRemove.as_view(), name="sbc-source-remove"),
+    path(f"{SBC}/trunks/states/", live.Trunks.as_view(), name="sbc-trunk-states"),
+    path(f"{SBC}/calls/", live.Calls.as_view(), name="sbc-calls"),
+    path(f"{SBC}/bans/", live.Bans.as_view(), name="sbc-bans"),
+    path(f"{SBC}/test-calls/", proof.TestCalls.as_view(), name="sbc-test-calls"),
+    path(f"{SBC}/certificate/", proof.Certificate.as_view(), name="sbc-certificate"),
     path(f"{SBC}/simulator/", simulator.Simulator.as_view(), name="sbc-simulator"),
     path(f"{SBC}/records/", records.Records.as_view(), name="sbc-records"),
     path(f"{SBC}/records/<int:record>/", records.Record.as_view(), name="sbc-record"),

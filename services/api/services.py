@@ -6,7 +6,6 @@ Changing or deleting one here is short for an order of one item, and answers wit
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 
 from django.db.models import QuerySet
@@ -22,14 +21,11 @@ from services.api.orders import answer
 from services.entry import ItemRequest
 from services.healing import heal
 from services.models import Action, Inquiry, Revision, ServiceEvent, ServiceInstance
-from tenants import scope
 from tenants.actor import Role
 from tenants.api.base import ScopedViewSet
 
 #: The longest that `Prefer: wait` holds an answer back, in seconds.
 LONGEST_WAIT = 20
-#: Seconds between two looks for an answer.
-LOOK_EVERY = 0.05
 #: Where a problem of an order's only item lies, seen from that order.
 ONLY_ITEM = "items[0]"
 
@@ -147,7 +143,9 @@ class Inquiries(mixins.ListModelMixin, mixins.RetrieveModelMixin, OfService):
         instance = self.service
         body = write.InquiryBody(data=request.data)
         body.is_valid(raise_exception=True)
-        inquiry = awaited(inquiries.ask(actor=self.actor, instance=instance, **body.validated_data), self.scope, wait)
+        inquiry = inquiries.awaited(
+            inquiries.ask(actor=self.actor, instance=instance, **body.validated_data), self.scope, wait
+        )
         waiting = inquiry.state == Inquiry.State.OPEN
         headers = {"Location": f"/api/v1/services/{instance.pk}/inquiries/{inquiry.pk}"}
         if wait:
@@ -163,14 +161,3 @@ def preferred_wait(request: Request) -> int:
     """Seconds that `Prefer` allows us to wait. What it says besides is ignored (RFC 7240)."""
     found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,6})\"?", request.headers.get("Prefer", ""), re.IGNORECASE)
     return min(int(found[1]), LONGEST_WAIT) if found else 0
-
-
-def awaited(inquiry: Inquiry, rows: scope.Scope, wait: int) -> Inquiry:
-    """The inquiry as it is when answered, or after `wait` seconds."""
-    deadline = time.monotonic() + wait
-    while time.monotonic() < deadline:
-        inquiry = rows.get(Inquiry, inquiry.pk)
-        if inquiry.state != Inquiry.State.OPEN:
-            break
-        time.sleep(LOOK_EVERY)
-    return inquiry

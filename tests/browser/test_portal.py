@@ -10,7 +10,7 @@ from django.test import Client
 
 from services.catalogue import publish
 from services.lifecycle import OrderState
-from services.models import ProductOrder, ServiceInstance
+from services.models import ServiceInstance
 from services.registry import kinds
 from tenants.models import User
 from tests import world
@@ -48,42 +48,6 @@ def shoot(watched: Watched, name: str, *, whole: bool = True) -> None:
 def clean(watched: Watched) -> None:
     assert watched.complaints == []
     assert watched.strangers() == []
-
-
-def addresses() -> dict[str, str]:
-    service, order = ServiceInstance.unscoped.all()[0], ProductOrder.unscoped.all()[0]
-    return {
-        "home": "/t/acme/",
-        "services": "/t/acme/services/",
-        "service": f"/t/acme/services/{service.pk}/",
-        "topology": f"/t/acme/services/{service.pk}/topology/",
-        "history": f"/t/acme/services/{service.pk}/history/",
-        "events": f"/t/acme/services/{service.pk}/events/",
-        "looking-glass": f"/t/acme/services/{service.pk}/looking-glass/?question=ping",
-        "cost": f"/t/acme/services/{service.pk}/cost/",
-        "configuration": f"/t/acme/services/{service.pk}/configuration/",
-        "remove": f"/t/acme/services/{service.pk}/remove/",
-        "segments": "/t/acme/segments/",
-        "segment-new": "/t/acme/segments/new/",
-        "catalogue": "/t/acme/order/",
-        "order-add": "/t/acme/order/router/",
-        "order-add-sbc": "/t/acme/order/sbc/",
-        "orders": "/t/acme/orders/",
-        "order": f"/t/acme/orders/{order.pk}/",
-    }
-
-
-def test_every_page_loads_without_a_complaint_wide_and_narrow_light_and_dark(portal: Watched) -> None:
-    for width in (1440, 390):
-        portal.page.set_viewport_size({"width": width, "height": 900})
-        for theme in ("light", "dark"):
-            portal.page.emulate_media(color_scheme=theme)
-            for name, address in addresses().items():
-                portal.open(address)
-                shoot(portal, f"{name}-{width}-{theme}")
-                overflow = portal.page.evaluate("document.documentElement.scrollWidth - innerWidth")
-                assert overflow <= 0, f"{name} is wider than {width}"
-    clean(portal)
 
 
 def test_a_choice_narrows_a_list_at_once(portal: Watched) -> None:

@@ -19,6 +19,12 @@ from tests import world
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No SBC answers here."""
+    monkeypatch.setattr("sbc.portal.live.AT_ONCE", 0)
+
+
 @pytest.fixture
 def acme() -> Tenant:
     tenant, segment = world.customer("acme", world.pop())
@@ -58,7 +64,7 @@ def _sbc(tenant: Tenant) -> dict[str, Any]:
 
 
 def _record(tenant: Tenant) -> dict[str, Any]:
-    return _sbc(tenant) | {"record": CallRecord.unscoped.get(instance__tenant=tenant, instance__kind="sbc").pk}
+    return _sbc(tenant) | {"record": CallRecord.unscoped.filter(instance__tenant=tenant, instance__kind="sbc")[0].pk}
 
 
 #: What the addresses of pages name, for a tenant.
@@ -71,9 +77,10 @@ IDS: dict[str, Any] = {
 OF_SERVICE = ("configuration", "remove", "heal", "history", "revert", "events", "ask", "topology", "cost")
 IDS |= dict.fromkeys((f"service-{page}" for page in OF_SERVICE), IDS["service"])
 IDS |= dict.fromkeys(("order-cancel", "order-retry"), IDS["order"])
+LIVE = ("trunk-states", "calls", "bans", "test-calls", "certificate")
 SECTIONS = {"trunk": "carrier", "route": "out", "source": "rule"}
 IDS |= dict.fromkeys(
-    [f"sbc-{page}" for page in ("trunks", "routes", "sources", "emergency", "simulator", "records")]
+    [f"sbc-{page}" for page in ("trunks", "routes", "sources", "emergency", "simulator", "records", *LIVE)]
     + [f"sbc-{noun}-new" for noun in SECTIONS],
     _sbc,
 )

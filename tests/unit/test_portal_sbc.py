@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from sbc.models import CallRecord, Emergency, Route, SourceRule, TableLog, Trunk
-from services.models import Segment, ServiceInstance
+from sbc.models import CallRecord, Emergency, Route, SourceRule, TableLog, TestCall, Trunk
+from services import inquiries
+from services.models import Inquiry, Segment, ServiceInstance
 from services.secrets import reveal
 from tenants.models import Tenant, User
 from tests import world
+from worker.report import Answer
 
 pytestmark = pytest.mark.django_db
 
@@ -219,6 +222,114 @@ def test_one_record_tells_both_legs_and_says_what_was_not_reported(border: Servi
     assert "not reported" in page
     assert "sip:192.0.2.5" in page
     assert owner.get(at(border, "records/999999/")).status_code == 404
+
+
+# --- what the SBC says ---
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:
+    """What a PoP answers to each question while a page waits for it: exit status and output."""
+    known: dict[str, tuple[int, str]] = {}
+
+    def answer(_seconds: float) -> None:
+        for asked in Inquiry.unscoped.filter(state=Inquiry.State.OPEN, question__in=known):
+            inquiries.take(Answer(asked.pk, asked.instance_id, *known[asked.question]), pop="fra1")
+
+    monkeypatch.setattr("services.inquiries.time.sleep", answer)
+    return known
+
+
+Answers = dict[str, tuple[int, str]]
+
+
+def test_calls_that_stand_are_shown_and_can_be_ended(border: ServiceInstance, owner: Client, answers: Answers) -> None:
+    now = int(timezone.now().timestamp() * 1000)
+    stands = {
+        "id": "1-2-3",
+        "started": now - 5000,
+        "answered": now - 4000,
+        "caller": "+491",
+        "called": "+492<b>",
+        "from_trunk": "pbx",
+        "to_trunk": "carrier",
+        "codec": "PCMA",
+        "quality": {"caller": {"mos": 4.1}, "callee": {"mos": 3.2}},
+    }
+    rings = stands | {"id": "4", "answered": None, "codec": None, "quality": None}
+    answers["calls"] = (0, json.dumps({"count": 2, "calls": [stands, rings]}))
+    page = owner.get(at(border, "calls/")).content.decode()
+    assert "+492&lt;b&gt;" in page
+    assert "3.20" in page, "the end that hears worse"
+    assert page.count("not reported") == 1
+    answers["end-call"] = (0, "")
+    ended = owner.post(at(border, "calls/"), {"call": "1-2-3"}, follow=True).content.decode()
+    assert "The call is ended" in ended
+    assert Inquiry.unscoped.get(question="end-call").arguments == {"call": "1-2-3"}
+    answers["end-call"] = (1, "there is no call 9")
+    assert owner.post(at(border, "calls/"), {"call": "9"}).status_code == 404
+
+
+def test_an_sbc_that_does_not_answer_is_said_so(
+    border: ServiceInstance, owner: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sbc.portal.live.AT_ONCE", 0)
+    assert "The SBC has not answered yet" in owner.get(at(border, "calls/")).content.decode()
+
+
+def test_a_ban_is_seen_and_lifted(border: ServiceInstance, owner: Client, answers: Answers) -> None:
+    until = int(timezone.now().timestamp()) + 600
+    answers["bans"] = (0, json.dumps([{"address": "2001:db8::/64", "reason": "scanner", "until": until}]))
+    page = owner.get(at(border, "bans/")).content.decode()
+    assert "2001:db8::/64" in page
+    answers["lift"] = (0, "")
+    lifted = owner.post(at(border, "bans/"), {"address": "2001:db8::/64"}, follow=True).content.decode()
+    assert "2001:db8::/64 is heard again" in lifted
+    assert Inquiry.unscoped.get(question="lift").arguments == {"address": "2001:db8::"}
+    refused = owner.post(at(border, "bans/"), {"address": "; reboot"}, follow=True).content.decode()
+    assert "is heard again" not in refused
+
+
+def test_how_trunks_fare_is_told(border: ServiceInstance, owner: Client, answers: Answers) -> None:
+    down = {"uri": "sip:192.0.2.5", "state": "down", "since": 1_700_000_000_000, "failures": 3, "code": None}
+    registration = {"state": "refused", "until": None, "since": None, "code": 403, "answered": None, "tries": 4}
+    name: dict[str, Any] = {
+        "name": "sip:carrier.example",
+        "found": [],
+        "since": None,
+        "until": None,
+        "error": "no such name",
+    }
+    trunk = {"trunk": "carrier", "state": "down", "addresses": [down | {"answered": None}], "names": [name]}
+    answers["trunks"] = (0, json.dumps({"count": 1, "trunks": [trunk | {"registration": registration}]}))
+    page = owner.get(at(border, "trunks/states/")).content.decode()
+    assert "sip:192.0.2.5" in page
+    assert "no such name" in page
+    assert "4 tries" in page
+
+
+def test_a_test_call_is_made_and_its_result_is_shown(border: ServiceInstance, owner: Client, answers: Answers) -> None:
+    assert "MOS 4.4" in owner.get(at(border, "test-calls/")).content.decode(), "the one of acceptance"
+    assert owner.post(at(border, "test-calls/"), {"transport": "tcp", "srtp": "off"}).status_code == 303
+    inquiry = Inquiry.unscoped.get(question="test-call")
+    assert inquiry.arguments == {"transport": "tcp", "srtp": False}
+    waiting = owner.get(at(border, "test-calls/")).content.decode()
+    assert "A test call is being made" in waiting
+    result = {"passed": True, "message": "set up in 40 ms over TCP", "setup": 40.2, "mos": 4.37}
+    inquiries.take(Answer(inquiry.pk, border.pk, 0, json.dumps(result)), pop="fra1")
+    page = owner.get(at(border, "test-calls/")).content.decode()
+    assert "A test call is being made" not in page
+    assert "4.37" in page
+    wrong = owner.post(at(border, "test-calls/"), {"transport": "pigeon"}, follow=True).content.decode()
+    assert "transport" in wrong
+    assert TestCall.unscoped.count() == 2
+
+
+def test_a_certificate_that_is_none_is_refused_at_its_field(border: ServiceInstance, owner: Client) -> None:
+    assert "speaks no TLS" in owner.get(at(border, "certificate/")).content.decode()
+    answer = owner.post(at(border, "certificate/"), {"certificate": "nonsense", "key": "none"})
+    assert answer.status_code == 200
+    assert answer.context["said"]["certificate"]
 
 
 def test_a_router_has_no_such_pages(border: ServiceInstance, owner: Client) -> None:

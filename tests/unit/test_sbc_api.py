@@ -355,7 +355,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:
         for asked in Inquiry.unscoped.filter(state=Inquiry.State.OPEN, question__in=known):
             inquiries.take(Answer(asked.pk, asked.instance_id, *known[asked.question]), pop="fra1")
 
-    monkeypatch.setattr("services.api.services.time.sleep", answer)
+    monkeypatch.setattr("services.inquiries.time.sleep", answer)
     return known
 
 
