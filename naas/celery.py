@@ -11,7 +11,7 @@ import os
 from celery import Celery
 from django.conf import settings
 
-from worker.broker import CORE_QUEUE, celery_settings
+from worker.broker import CORE_QUEUE, SAMPLES_QUEUE, celery_settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "naas.settings")
 
@@ -40,6 +40,12 @@ def core_settings() -> dict[str, object]:
             },
             "sbc-sweep": {"task": "sbc.sweep", "schedule": SWEEP_INTERVAL, "options": {"expires": SWEEP_INTERVAL}},
             "sbc-prune": {"task": "sbc.prune", "schedule": 600.0, "options": {"expires": 600}},
+            # On the samples' own queue: one process writes them, and nothing else waits for it.
+            "age-samples": {
+                "task": "services.age_samples",
+                "schedule": 60.0,
+                "options": {"expires": 60, "queue": SAMPLES_QUEUE},
+            },
             "forget-idempotency-keys": {"task": "tenants.forget", "schedule": 3600.0, "options": {"expires": 600}},
         },
     }

@@ -332,6 +332,8 @@ NAAS_PORTAL_NAVIGATION = (
     ("Order", "plus", "order", "order-new"),
     ("Orders", "shopping-cart", "orders", "orders"),
 )
+#: What the provider's own Prometheus shows at /metrics to see the samples of all tenants; empty: nobody does.
+NAAS_PROMETHEUS_TOKEN = env.str("NAAS_PROMETHEUS_TOKEN", default="")
 #: Tabs that services of a kind have besides those of all: title, icon, name of the page (see `services.portal.tabs`).
 NAAS_SERVICE_TABS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "sbc": (

@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 import sbc.portal.urls
 import services.portal.urls
+from services.api.metrics import scrape_all
 
 #: The pages of the portal, which stand below a tenant's address in one namespace.
 PORTAL = [*services.portal.urls.urlpatterns, *sbc.portal.urls.urlpatterns]
@@ -14,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("services.api.urls")),
     path("api/v1/", include("sbc.api.urls")),
     path("t/<slug:tenant>/", include((PORTAL, "portal"))),
+    path("metrics", scrape_all, name="metrics"),
     path("admin/", admin.site.urls),
 ]
 

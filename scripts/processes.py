@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scripts import engine
 from scripts.place import Place
-from worker.broker import CORE_QUEUE, pop_queue
+from worker.broker import CORE_QUEUE, SAMPLES_QUEUE, pop_queue
 
 QUIET_CELERY = ("--without-gossip", "--without-mingle", "--without-heartbeat", "-O", "fair")
 #: What the core's processes are made of, and what a PoP's are.
@@ -53,6 +53,7 @@ def platform_programs(place: Place, port: str) -> tuple[Program, ...]:
     core = (
         Program("web", web_command(place, port), 20, environment),
         Program("core", celery(place, "naas.celery", CORE_QUEUE, "core", "2"), 20, environment),
+        Program("samples", celery(place, "naas.celery", SAMPLES_QUEUE, "samples", "1"), 20, environment),
         # Beat says every five seconds that it did its work.
         Program("beat", beat, 20, environment | {"NAAS_LOG_LEVEL": "WARNING"}),
     )

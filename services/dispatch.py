@@ -32,6 +32,17 @@ def wake(task: str, *arguments: str) -> None:
     _publish(task, list(arguments), CORE_QUEUE)
 
 
+def shorten(queue: str, most: int) -> None:
+    """Drop the oldest messages of a queue, all above so many: nobody reads it, and the broker keeps it in memory."""
+    try:
+        with current_app.connection_for_write() as connection:
+            # At a Redis a queue is a list, the newest first. Other brokers keep their own measure.
+            if (redis := getattr(connection.default_channel, "client", None)) is not None:
+                redis.ltrim(queue, 0, most - 1)
+    except OperationalError as error:
+        log.warning("the broker is away, %s is not shortened: %s", queue, error)
+
+
 def send_desired(deployment: Deployment) -> None:
     """Tell the deployment's PoP what should stand there. Raises `NotEnrolled`, `SpecError`."""
     instance = deployment.instance

@@ -7,19 +7,24 @@ from typing import Any
 
 from celery import shared_task
 
-from services import inquiries, orders, reports
+from services import dispatch, inquiries, orders, reports, samples
 from services.envelopes import opened, said
 from services.models import Deployment
 from services.sweep import sweep as look
-from worker.broker import ANSWER, BEAT, REPORT
+from worker.broker import ANSWER, BEAT, REPORT, SAMPLES, SAMPLES_QUEUE
 from worker.report import Answer, Beat, Report
+from worker.samples import Samples
 
 log = logging.getLogger(__name__)
+
+#: Messages with samples that may wait to be read: an hour of ten PoPs. The oldest go first.
+MOST_WAITING = 3600
 
 
 @shared_task(name="services.sweep")
 def sweep() -> None:
     look()
+    dispatch.shorten(SAMPLES_QUEUE, MOST_WAITING)
 
 
 @shared_task(name=orders.START)
@@ -50,3 +55,15 @@ def beat(document: dict[str, Any]) -> None:
 def answer(document: dict[str, Any]) -> None:
     pop, payload = opened(document, ANSWER)
     inquiries.take(Answer.from_json(payload), pop=pop)
+
+
+@shared_task(name=SAMPLES)
+def take_samples(document: dict[str, Any]) -> None:
+    if found := said(document, SAMPLES, Samples):
+        samples.take(found)
+
+
+@shared_task(name=samples.AGE)
+def age_samples() -> None:
+    samples.roll()
+    samples.forget()

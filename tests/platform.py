@@ -37,6 +37,8 @@ Json = dict[str, Any]
 OPEN_ORDER = {"acknowledged", "pending", "held", "inProgress", "assessingCancellation", "pendingCancellation"}
 #: Names of the platform's processes, whatever its PoP is called.
 WEB, CORE, BEAT, WORKER, HEALER = "web", "core", "beat", "worker", "healer"
+#: The reader of samples, which only their own tests start.
+SAMPLES = "samples"
 
 
 class TookTooLong(AssertionError):

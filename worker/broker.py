@@ -10,6 +10,8 @@ import hashlib
 from typing import Any
 
 CORE_QUEUE = "core"
+#: Samples have a queue and a reader of their own, so that nothing else ever waits behind them.
+SAMPLES_QUEUE = "samples"
 
 RECONCILE = "pop.reconcile"
 ASK = "pop.ask"
@@ -20,6 +22,7 @@ BEAT = "core.beat"
 ANSWER = "core.answer"
 TABLES_AT = "core.tables_at"
 RECORDS = "core.records"
+SAMPLES = "core.samples"
 
 #: Seconds a task may run before its process is killed.
 HARD_TIME_LIMIT = 300
@@ -84,7 +87,7 @@ _COMMANDS = (
 def acl_rules(slug: str, password: str) -> list[str]:
     """Arguments of Redis 7's `ACL SETUSER <user>` for the PoP of this slug: exactly these rights, whatever there were.
 
-    It reaches the keys of its own queue, and may push to the core's: not read it, not count it.
+    It reaches the keys of its own queue, and may push to the core's two: not read them, not count them.
     """
     queue = pop_queue(slug)
     settings = celery_settings(queue)["broker_transport_options"]
@@ -102,5 +105,5 @@ def acl_rules(slug: str, password: str) -> list[str]:
         f"#{hashlib.sha256(password.encode()).hexdigest()}",
         *(f"~{key}" for key in keys),
         *(f"+{command}" for command in _COMMANDS),
-        f"(~{CORE_QUEUE} +lpush)",
+        f"(~{CORE_QUEUE} ~{SAMPLES_QUEUE} +lpush)",
     ]

@@ -42,6 +42,7 @@ class PopConfig(BaseModel):
     core: PublicIdentity
     sweep_interval: Seconds = 10.0
     probe_interval: Seconds = 10.0
+    sample_interval: Seconds = 10.0
 
 
 def load(environment: Mapping[str, str] = os.environ) -> PopConfig:

@@ -2,7 +2,7 @@
 
 It visits every instance in the store at its start (a reboot), when Docker says that
 something happened to it, and at each sweep: a visit observes, repairs, and asks the probes.
-Beside that it looks into the VNFs' databases for records to send.
+Beside that it looks into the VNFs' databases for records to send, and samples what all of them carry and use.
 What carries this PoP's mark and is in no store is reported and left alone. While a task
 works on an instance, the healer stays away from it.
 """
@@ -28,6 +28,7 @@ from worker.host import Pop
 from worker.keeper import Attempt, Keeper
 from worker.outbox import Outbox
 from worker.report import Beat, Phase
+from worker.sampler import Sampler
 from worker.store import Row
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,8 @@ class Healer:
         self._keeper = Keeper(pop, outbox)
         self._collector = Collector(pop, outbox)
         self._looking: Future[None] | None = None
+        self._sampler = Sampler(pop, outbox)
+        self._sampling: Future[None] | None = None
         self._visits = Visits()
         self._started = time.time()
         self._pauses: dict[str, float] = {}
@@ -96,10 +99,11 @@ class Healer:
         """Heal until `stop` is called."""
         if isinstance(self._pop.runtime, Talkative):
             threading.Thread(target=self._listen, args=(self._pop.runtime,), name="events", daemon=True).start()
-        next_sweep = next_beat = next_look = 0.0
+        next_sweep = next_beat = next_look = next_sample = 0.0
         with (
             ThreadPoolExecutor(HANDS, thread_name_prefix="visit") as hands,
             ThreadPoolExecutor(1, thread_name_prefix="records") as clerk,
+            ThreadPoolExecutor(1, thread_name_prefix="samples") as meter,
         ):
             while True:
                 now = time.monotonic()
@@ -112,9 +116,14 @@ class Healer:
                 if now >= next_look:
                     self._look(clerk)
                     next_look = now + LOOK_INTERVAL
+                if now >= next_sample:
+                    self._sample(meter)
+                    next_sample = now + _to_next(self._pop.config.sample_interval)
                 self._collect(now)
                 self._send_out(hands, now)
-                if not self._wait(min(next_sweep, next_beat, next_look, self._visits.next() or next_sweep)):
+                if not self._wait(
+                    min(next_sweep, next_beat, next_look, next_sample, self._visits.next() or next_sweep)
+                ):
                     return
 
     # --- the loop's parts -------------------------------------------------------------
@@ -185,12 +194,13 @@ class Healer:
 
     def _look(self, clerk: ThreadPoolExecutor) -> None:
         """Look into the databases, unless the last look still goes on."""
-        if self._looking is not None:
-            if not self._looking.done():
-                return
-            if (error := self._looking.exception()) is not None:
-                log.error("a look into the databases failed", exc_info=error)
-        self._looking = clerk.submit(self._collector.look)
+        if _is_over(self._looking, "a look into the databases"):
+            self._looking = clerk.submit(self._collector.look)
+
+    def _sample(self, meter: ThreadPoolExecutor) -> None:
+        """Read what all instances carry and use, unless the last time still goes on."""
+        if _is_over(self._sampling, "sampling"):
+            self._sampling = meter.submit(self._sampler.sample)
 
     def _listen(self, runtime: Talkative) -> None:
         since = time.time()
@@ -237,6 +247,22 @@ class Healer:
         if phase is Phase.GONE:
             return None
         return max(PARKED_PAUSE, longest) if phase is Phase.PARKED else longest
+
+
+def _is_over(work: Future[None] | None, what: str) -> bool:
+    """Whether it is done or was never begun. That it failed, even by a bug, is said and holds up nothing."""
+    if work is None:
+        return True
+    if not work.done():
+        return False
+    if (error := work.exception()) is not None:
+        log.error("%s failed", what, exc_info=error)
+    return True
+
+
+def _to_next(interval: float) -> float:
+    """Seconds to the middle of the next whole multiple of the interval, so that each has one sample."""
+    return interval - (time.time() - interval / 2) % interval
 
 
 def main() -> None:

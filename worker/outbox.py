@@ -19,9 +19,10 @@ from functools import cached_property
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from worker.broker import ANSWER, BEAT, CORE_QUEUE, RECORDS, REPORT, TABLES_AT
+from worker.broker import ANSWER, BEAT, CORE_QUEUE, RECORDS, REPORT, SAMPLES, SAMPLES_QUEUE, TABLES_AT
 from worker.host import Pop
 from worker.report import Answer, Beat, Phase, Records, Report, StepReport, TablesAt
+from worker.samples import Samples
 from worker.topology import DesiredState
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,10 @@ class Outbox:
         envelope = self._pop.seal(records.to_json(), RECORDS, instance=records.instance)
         return _taken(self._post(lambda: self._publish(RECORDS, envelope)), patience)
 
+    def samples(self, samples: Samples) -> bool:
+        """Send samples in the caller's own thread, that no report waits for them; says whether the broker took them."""
+        return self._publish(SAMPLES, self._pop.seal(samples.to_json(), SAMPLES), queue=SAMPLES_QUEUE)
+
     def beat(self, beat: Beat) -> None:
         self._post(lambda: self._publish(BEAT, self._pop.seal(beat.to_json(), BEAT)))
 
@@ -90,10 +95,10 @@ class Outbox:
         self._pop.store.mark_reported(report)
         return True
 
-    def _publish(self, task: str, envelope: dict[str, object]) -> bool:
+    def _publish(self, task: str, envelope: dict[str, object], queue: str = CORE_QUEUE) -> bool:
         try:
-            # Nothing is declared: a PoP's Redis user may push to the core's queue and no more.
-            self._app.send_task(task, args=(envelope,), queue=CORE_QUEUE, declare=[], retry=False, ignore_result=True)
+            # Nothing is declared: a PoP's Redis user may push to the core's queues and no more.
+            self._app.send_task(task, args=(envelope,), queue=queue, declare=[], retry=False, ignore_result=True)
         except (OperationalError, OSError) as error:
             log.warning("the broker did not take %s: %s", task, error)
             return False

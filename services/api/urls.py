@@ -4,6 +4,7 @@ from typing import Any
 
 from django.urls import path
 
+from services.api.metrics import Metrics, Scrape
 from services.api.orders import Orders, Preview
 from services.api.places import Offerings, Pops, Segments, TheAuthority, Unis
 from services.api.services import Events, Generations, Inquiries, Services
@@ -33,6 +34,8 @@ urlpatterns = [
     path("services/<id:pk>/heal", Services.as_view({"post": "heal"}), name="service-heal"),
     path("services/<id:service>/generations", Generations.as_view(LIST), name="generations"),
     path("services/<id:service>/events", Events.as_view(LIST), name="service-events"),
+    path("services/<id:service>/metrics", Metrics.as_view({"get": "retrieve"}), name="service-metrics"),
+    path("prometheus", Scrape.as_view(), name="prometheus"),
     path("services/<id:service>/inquiries", Inquiries.as_view(LIST | {"post": "create"}), name="inquiries"),
     path("services/<id:service>/inquiries/<id:pk>", Inquiries.as_view(ONE), name="inquiry"),
 ]

@@ -18,6 +18,7 @@ from services.models.inventory import (
 )
 from services.models.orders import Action, OrderItem, ProductOrder
 from services.models.places import Pop, PopStatus, Prefix, Segment, SegmentKind, Transport, Uni
+from services.models.samples import Sample
 
 __all__ = [
     "OPEN_INQUIRY",
@@ -37,6 +38,7 @@ __all__ = [
     "Prefix",
     "ProductOrder",
     "Revision",
+    "Sample",
     "Segment",
     "SegmentKind",
     "ServiceEvent",

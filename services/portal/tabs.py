@@ -52,6 +52,7 @@ class Tab:
 TABS = (
     Tab("Overview", "activity", "service"),
     Tab("Topology", "sitemap", "service-topology"),
+    Tab("Metrics", "chart-line", "service-metrics"),
     Tab("History", "history", "service-history"),
     Tab("Events", "list", "service-events"),
     Tab("Cost", "credit-card", "service-cost"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from services.portal import glass, history, lists, order, ordering, segments, service
+from services.portal import glass, history, lists, metrics, order, ordering, segments, service
 
 urlpatterns = [
     path("", lists.Services.as_view(), name="home"),
@@ -11,6 +11,7 @@ urlpatterns = [
     path("services/<id:id>/configuration/", ordering.Configuration.as_view(), name="service-configuration"),
     path("services/<id:id>/heal/", service.Heal.as_view(), name="service-heal"),
     path("services/<id:id>/topology/", service.Topology.as_view(), name="service-topology"),
+    path("services/<id:id>/metrics/", metrics.Metrics.as_view(), name="service-metrics"),
     path("services/<id:id>/cost/", service.Cost.as_view(), name="service-cost"),
     path("services/<id:id>/history/", history.History.as_view(), name="service-history"),
     path("services/<id:id>/history/revert/", history.Revert.as_view(), name="service-revert"),

@@ -118,6 +118,18 @@ def money(amount: Any, currency: str = "EUR") -> str:
     return f"{exact if int(exact.as_tuple().exponent) <= -2 else exact.quantize(Decimal('0.01'))} {currency}"
 
 
+@register.filter
+def quantity(value: float, unit: str = "") -> str:
+    """With a prefix, and the digits that count: "1.23 Mbit/s", "96 MiB". `charts.js` writes it the same way."""
+    base, prefixes = (1024, ("", "Ki", "Mi", "Gi", "Ti")) if unit == "bytes" else (1000, ("", "k", "M", "G", "T"))
+    left, size = abs(value), 0
+    while left >= base and size < len(prefixes) - 1:
+        left, size = left / base, size + 1
+    digits = 0 if left == 0 or left >= 100 else 1 if left >= 10 else 2 if left >= 1 else 3
+    sign = "-" if value < 0 else ""
+    return f"{sign}{left:.{digits}f} {prefixes[size]}{'B' if unit == 'bytes' else unit}".strip()
+
+
 @register.simple_tag(takes_context=True)
 def query(context: Any, **changes: Any) -> str:
     """The present query string with some parameters changed; None takes one away."""

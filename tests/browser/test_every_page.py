@@ -23,9 +23,11 @@ from services.catalogue import publish
 from services.lifecycle import OrderState
 from services.models import OrderItem, ProductOrder, ServiceInstance
 from services.registry import kinds
+from services.tiers import RAW
 from tenants.models import Tenant
 from tests import world
 from tests.browser.conftest import Watched
+from tests.browser.test_metrics import fill
 from tests.browser.test_portal import clean, log_in, shoot
 from tests.unit.test_portal import POSTED, pages
 
@@ -49,6 +51,8 @@ def portal(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> Watched:
     ProductOrder.unscoped.update(state=OrderState.COMPLETED, completed_at=timezone.now())
     OrderItem.unscoped.update(state=OrderState.COMPLETED)
     calls(world.sbc(tenant, segment))
+    for service in ServiceInstance.unscoped.all():
+        fill(service, RAW, 360)
     for kind in kinds().values():
         publish(kind)
     log_in(watched, "owner@acme.example")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from tests.contract.beds import netlink_bed, run
 from worker.errors import PermanentError, TemporaryError
-from worker.topology import Nic, Segment, Vxlan, Wire
+from worker.topology import Nic, Segment, Vxlan, Wire, fabric_port
 from worker.wiring import namespace
 
 pytestmark = pytest.mark.system
@@ -77,6 +78,42 @@ def test_two_vnfs_on_a_segment_reach_each_other_with_ipv4_and_ipv6(pair):
     ping(left, "10.0.0.2")
     ping(left, "fd00::2")
     ping(right, "10.0.0.1")
+
+
+def test_what_passes_is_counted_as_the_vnf_sees_it(pair):
+    netlink, left, _ = pair
+    ping(left, "10.0.0.2")  # neighbours know each other
+    before = {counters.port: counters for counters in netlink.wiring.counters()}[fabric_port("svc", "left", "lan")]
+    run("ip", "netns", "exec", Path(left).name, "ping", "-c", "5", "-i", "0.01", "-s", "972", "10.0.0.2")
+    after = {counters.port: counters for counters in netlink.wiring.counters()}[fabric_port("svc", "left", "lan")]
+    # 5 echoes of 1,014 bytes each way; neighbour discovery may add a packet or two.
+    assert 5 <= after.out_packets - before.out_packets <= 12
+    assert 5 <= after.in_packets - before.in_packets <= 12
+    assert 5070 <= after.out_bytes - before.out_bytes <= 6000
+    assert 5070 <= after.in_bytes - before.in_bytes <= 6000
+
+
+@pytest.mark.parametrize(
+    ("left_wire", "right_wire", "dropped"),
+    [
+        (replace(LEFT, rate_out=2_000_000), RIGHT, ("left", "out_drops")),
+        (LEFT, replace(RIGHT, rate_in=2_000_000), ("right", "in_drops")),
+    ],
+    ids=["out", "in"],
+)
+def test_what_is_above_the_rate_is_counted_as_dropped(netlink, left_wire, right_wire, dropped):
+    left, right = netlink.namespace(), netlink.namespace()
+    netlink.wiring.add_segment(LAN)
+    netlink.wiring.plug("svc", left_wire, left, mtu=LAN.mtu)
+    netlink.wiring.plug("svc", right_wire, right, mtu=LAN.mtu)
+    # 2 MB at once, where 2 Mbit/s may pass.
+    flood = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+    flood += "for _ in range(2000): s.sendto(bytes(1000), ('10.0.0.2', 9))"
+    ping(left, "10.0.0.2")
+    inside(left, sys.executable, "-c", flood)
+    vnf, field = dropped
+    found = {counters.port: counters for counters in netlink.wiring.counters()}
+    assert getattr(found[fabric_port("svc", vnf, "lan")], field) > 500
 
 
 def test_full_frames_pass(pair):

@@ -165,6 +165,18 @@ class TestRuntime:
         with pytest.raises(TemporaryError):
             started.configure("svc", "edge", MAIN)
 
+    def test_what_runs_uses_memory_and_processor_time(self, started):
+        (first,) = started.usage()
+        assert (first.instance, first.vnf) == ("svc", "edge")
+        assert first.memory > 0
+        (later,) = started.usage()
+        assert later.container == first.container
+        assert later.cpu >= first.cpu >= 0
+
+    def test_what_does_not_run_uses_nothing(self, runtime_bed, runtime, started):
+        runtime_bed.kill("svc", "edge", "main")
+        assert runtime.usage() == ()
+
     def test_exec_gives_status_and_output(self, started):
         result = started.exec("svc", "edge", "main", ("sh", "-c", "echo out; echo err >&2; exit 3"), timeout=10)
         assert (result.status, result.output) == (3, "out\nerr\n")

@@ -51,6 +51,7 @@ class TestSegments:
     def test_without_a_fabric_there_is_nothing(self, wiring, netns):
         assert wiring.segments() == ()
         assert wiring.instances() == frozenset()
+        assert wiring.counters() == ()
         assert wiring.wires("svc", {"edge": netns}) == ()
         wiring.remove_segment("lan")
         wiring.unplug("svc", "edge", "lan")
@@ -204,6 +205,24 @@ class TestWires:
         wiring.add_segment(LAN)
         with pytest.raises(PermanentError, match=r"10\.0\.0\.300"):
             wiring.plug("svc", replace(WIRE, addresses=("10.0.0.300/24",)), netns, mtu=1400)
+
+    def test_every_wire_has_counters_by_its_name_in_the_fabric(self, wiring_bed, plugged):
+        plugged.plug("svc", replace(PLAIN, vnf="core"), wiring_bed.namespace(), mtu=1400)
+        found = {counters.port: counters for counters in plugged.counters()}
+        assert set(found) == {fabric_port("svc", "edge", "lan"), fabric_port("svc", "core", "wan")}
+        assert all(counters.in_drops == counters.in_errors == 0 for counters in found.values())
+
+    def test_counters_go_on_while_a_wire_is_changed_and_begin_anew_with_another(self, plugged, netns):
+        (before,) = plugged.counters()
+        plugged.plug("svc", replace(WIRE, rate_in=None), netns, mtu=1400)
+        (changed,) = plugged.counters()
+        assert changed.index == before.index
+        assert changed.in_packets >= before.in_packets
+        plugged.unplug("svc", "edge", "lan")
+        assert plugged.counters() == ()
+        plugged.plug("svc", WIRE, netns, mtu=1400)
+        (anew,) = plugged.counters()
+        assert anew.index != before.index
 
     def test_unplugging_twice_leaves_nothing(self, plugged, netns):
         for _ in range(2):

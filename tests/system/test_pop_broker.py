@@ -7,10 +7,13 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
+from naas.celery import app as core
+from services import dispatch
 from tests.servers import RedisServer, redis_server
 from tests.system.pop import TestPop, denied, pop_at, service, wait_for
 from worker.broker import ANSWER, acl_rules
@@ -157,7 +160,9 @@ def intruder(broker: RedisServer) -> Iterator[redis.Redis]:
         yield client
 
 
-@pytest.mark.parametrize("key", ["pop.fra12", "core", "pop.fra12.unacked", "_kombu.binding.core", "anything"])
+@pytest.mark.parametrize(
+    "key", ["pop.fra12", "core", "samples", "pop.fra12.unacked", "_kombu.binding.core", "anything"]
+)
 @pytest.mark.parametrize(
     "command",
     [
@@ -198,6 +203,7 @@ def test_a_script_reaches_no_further_than_its_pop(intruder: redis.Redis) -> None
 
 def test_a_pop_may_push_to_the_core_and_use_its_own_queue(intruder: redis.Redis) -> None:
     assert intruder.lpush("core", "a report")
+    assert intruder.lpush("samples", "some samples")
     assert intruder.lpush("pop.fra1", "own")
     assert intruder.brpop(["pop.fra1"], timeout=1) == (b"pop.fra1", b"own")
 
@@ -209,3 +215,13 @@ def test_rights_given_again_are_the_same(broker: RedisServer) -> None:
             server.execute_command("ACL", "SETUSER", "pop-ams1", *acl_rules("ams1", "secret"))
             listed.append(server.execute_command("ACL", "GETUSER", "pop-ams1"))
     assert listed[0] == listed[1]
+
+
+def test_a_queue_that_nobody_reads_loses_its_oldest_messages(broker: RedisServer, monkeypatch: Any) -> None:
+    with broker.client() as server:
+        server.delete("unread")
+        for number in range(5):
+            server.lpush("unread", f"message {number}")
+        monkeypatch.setitem(core.conf, "broker_url", broker.url)
+        dispatch.shorten("unread", 3)
+        assert server.lrange("unread", 0, -1) == [b"message 4", b"message 3", b"message 2"]

@@ -290,7 +290,7 @@ def test_a_change_of_the_core_restarts_no_pop(place: Place, pop: str) -> None:
     before = {program.name: program.environment for program in processes.platform_programs(place, "8000")}
     (place.repo / "services" / "orders.py").write_text("two")
     after = {program.name: program.environment for program in processes.platform_programs(place, "8000")}
-    assert {name for name in before if before[name] != after[name]} == {"web", "core", "beat"}
+    assert {name for name in before if before[name] != after[name]} == {"web", "core", "samples", "beat"}
 
 
 def test_percent_signs_reach_programs_through_supervisors_expansion(place: Place) -> None:

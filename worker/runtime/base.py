@@ -23,12 +23,26 @@ class ExecResult:
     output: str
 
 
+@dataclass(frozen=True)
+class Usage:
+    """What a container uses: `cpu` in seconds since it started, `memory` in bytes. `container` is the engine's id."""
+
+    instance: str
+    vnf: str
+    container: str
+    cpu: float
+    memory: int
+
+
 class Runtime(Protocol):
     def instances(self) -> frozenset[str]:
         """Every instance that has a holder or container at this PoP."""
 
     def list(self, instance: str) -> tuple[LiveVnf, ...]:
         """The instance's VNFs as the engine and /proc tell them, sorted by name."""
+
+    def usage(self) -> tuple[Usage, ...]:
+        """What every container that runs here uses, holders left out. No container is asked."""
 
     def add_vnf(self, instance: str, vnf: Vnf) -> None:
         """Make the VNF's network namespace (its holder container) with its sysctls."""

@@ -27,7 +27,8 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig
 
 from worker.errors import PermanentError, TemporaryError
-from worker.runtime.base import ExecResult
+from worker.runtime.base import ExecResult, Usage
+from worker.runtime.cgroups import Groups
 from worker.runtime.files import Files
 from worker.topology import Container, LiveContainer, LiveVnf, Vnf, digest
 
@@ -81,6 +82,8 @@ class DockerRuntime:
         self._clients: dict[int, APIClient] = {}
         #: Holders by their name, as last inspected; whoever reads it asks the kernel whether it still holds.
         self._holders: dict[str, _Found] = {}
+        #: Where containers are counted, by their ids.
+        self._groups: dict[str, Groups] = {}
 
     # --- what is there ---
 
@@ -106,6 +109,22 @@ class DockerRuntime:
         if holder is None or not holder.pid:
             raise TemporaryError(f"the network namespace of {vnf} is gone", delay=1)
         return f"/proc/{holder.pid}/ns/net"
+
+    def usage(self) -> tuple[Usage, ...]:
+        """What every container that runs here uses, holders left out. The engine lists them, the kernel counts."""
+        with _translated("list what runs"):
+            found = [container for container in self._find(running=True) if not container.is_holder]
+            self._groups = {c.id: groups for c in found if (groups := self._groups_of(c)) is not None}
+        used = ((container, self._groups[container.id].used()) for container in found if container.id in self._groups)
+        return tuple(Usage(c.instance, c.vnf, c.id, *amounts) for c, amounts in used if amounts is not None)
+
+    def _groups_of(self, container: _Found) -> Groups | None:
+        """Its control groups, which it has for life."""
+        known = self._groups.get(container.id)
+        if known is not None:
+            return known
+        looked_at = self._inspect(container.id)
+        return Groups.of(_control_groups(looked_at.pid)) if looked_at is not None and looked_at.pid else None
 
     def events(self, since: float) -> Iterator[str]:
         """The instance of every container of this PoP that ended or was removed since `since` (Unix seconds).
@@ -303,11 +322,11 @@ class DockerRuntime:
 
     # --- finding ---
 
-    def _find(self, *parts: str) -> tuple[_Found, ...]:
+    def _find(self, *parts: str, running: bool = False) -> tuple[_Found, ...]:
         """The containers of this PoP, of an instance, of a VNF or of one name, by their labels."""
         keys = (INSTANCE, VNF, CONTAINER)
         labels = [f"{POP}={self._pop}", *(f"{key}={part}" for key, part in zip(keys, parts, strict=False))]
-        listed = self._client().containers(all=True, filters={"label": labels})
+        listed = self._client().containers(all=not running, filters={"label": labels})
         return tuple(_Found(item["Id"], item["Labels"], item["HostConfig"]["NetworkMode"]) for item in listed)
 
     def _holder(self, instance: str, vnf: str) -> _Found | None:

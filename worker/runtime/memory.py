@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.errors import PermanentError, TemporaryError
-from worker.runtime.base import ExecResult
+from worker.runtime.base import ExecResult, Usage
 from worker.runtime.files import notice
 from worker.topology import Container, LiveContainer, LiveVnf, Vnf
 
@@ -29,6 +29,8 @@ class _Member:
     running: bool = True
     applied: str | None = None
     files: dict[str, str] = field(default_factory=dict)
+    cpu: float = 0.0
+    memory: int = 2**20
 
 
 @dataclass
@@ -74,6 +76,11 @@ class MemoryRuntime:
         self._ended += [(time.time(), instance) for instance, _ in self._vnfs]
         self._vnfs.clear()
 
+    def use(self, instance: str, vnf: str, container: str, *, cpu: float, memory: int) -> None:
+        """The container has taken so much processor time, and takes so much memory."""
+        member = self._vnfs[instance, vnf].members[container]
+        member.cpu, member.memory = cpu, memory
+
     def fail(self, call: int, error: Exception) -> None:
         """The change that is number `call` from now (1 is the next) raises `error` and changes nothing."""
         self._faults[len(self.calls) + call] = error
@@ -97,6 +104,14 @@ class MemoryRuntime:
         names = sorted({name for owner, name in (*self._vnfs, *self._volumes) if owner == instance})
         mine = [(name, self._vnfs.get((instance, name), nothing)) for name in names]
         return tuple(LiveVnf(name, vnf.identity, vnf.namespace, _live(vnf)) for name, vnf in mine)
+
+    def usage(self) -> tuple[Usage, ...]:
+        return tuple(
+            Usage(instance, vnf, f"{instance}.{vnf}.{name}.{member.identity}", member.cpu, member.memory)
+            for (instance, vnf), space in self._vnfs.items()
+            for name, member in space.members.items()
+            if member.running
+        )
 
     def add_vnf(self, instance: str, vnf: Vnf) -> None:
         self._called("add_vnf", instance, vnf.name)

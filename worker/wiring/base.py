@@ -9,9 +9,29 @@ to finish one of the derived name that was left half made.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from worker.topology import LiveSegment, LiveWire, Segment, Wire
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What passed a wire since it was made, seen from its VNF. Drops are also those above the port's rate.
+
+    `port` is its name in the fabric (`fabric_port`), `index` another when it is made anew.
+    """
+
+    port: str
+    index: int
+    in_bytes: int = 0
+    in_packets: int = 0
+    in_errors: int = 0
+    in_drops: int = 0
+    out_bytes: int = 0
+    out_packets: int = 0
+    out_errors: int = 0
+    out_drops: int = 0
 
 
 class Wiring(Protocol):
@@ -23,6 +43,9 @@ class Wiring(Protocol):
 
     def instances(self) -> frozenset[str]:
         """Every instance that has a wire in the fabric."""
+
+    def counters(self) -> tuple[Counters, ...]:
+        """What all wires of the fabric carried, of one moment. No fabric, no wires."""
 
     def add_segment(self, segment: Segment) -> None:
         """Make the segment, or bring the one that is there to this MTU and uplink without cutting its wires.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from worker.errors import PermanentError, TemporaryError
 from worker.topology import LiveSegment, LiveWire, Nic, Route, Segment, Wire, digest, fabric_port
+from worker.wiring.base import Counters
 
 
 @dataclass
@@ -22,6 +23,7 @@ class _Plugged:
     wire: Wire
     netns: str
     mtu: int
+    counters: Counters
     whole: bool = True
 
 
@@ -44,6 +46,11 @@ class MemoryWiring:
     def halve(self, instance: str, vnf: str, port: str) -> None:
         """The wire is as a worker leaves it that was killed while it plugged."""
         self._wires[instance, vnf, port].whole = False
+
+    def carry(self, instance: str, vnf: str, port: str, **counted: int) -> None:
+        """The wire's counters are these now, by the names of `Counters`."""
+        plugged = self._wires[instance, vnf, port]
+        plugged.counters = replace(plugged.counters, **counted)  # type: ignore[arg-type]  # none of them is the port
 
     def lose_namespace(self, netns: str) -> None:
         """The namespace ended and took the wires in it along."""
@@ -70,6 +77,9 @@ class MemoryWiring:
     def instances(self) -> frozenset[str]:
         return frozenset(instance for instance, _, _ in self._wires)
 
+    def counters(self) -> tuple[Counters, ...]:
+        return tuple(plugged.counters for plugged in self._wires.values())
+
     def add_segment(self, segment: Segment) -> None:
         self._called("add_segment", segment.id)
         if self._misses_uplink(segment):
@@ -89,7 +99,11 @@ class MemoryWiring:
             _canonical(wire)
         except ValueError as error:
             raise PermanentError(f"cannot plug {wire.vnf}:{wire.port} of {instance}: {error}") from error
-        self._wires[instance, wire.vnf, wire.port] = _Plugged(wire, netns, mtu)
+        known = self._wires.get((instance, wire.vnf, wire.port))
+        lives = known is not None and known.whole and known.netns == netns
+        fresh = Counters(fabric_port(instance, wire.vnf, wire.port), len(self.calls))
+        counters = known.counters if known is not None and lives else fresh
+        self._wires[instance, wire.vnf, wire.port] = _Plugged(wire, netns, mtu, counters)
 
     def unplug(self, instance: str, vnf: str, port: str) -> None:
         self._called("unplug", instance, vnf, port)

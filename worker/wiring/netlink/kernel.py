@@ -120,6 +120,17 @@ class Net:
     def links(self) -> Sequence[Link]:
         return [_listed(entry) for entry in self._listing(listing.interfaces)]
 
+    def counted(self) -> Sequence[listing.Counted]:
+        """What passed each interface."""
+        return self._listing(listing.counted)
+
+    def dropped(self) -> dict[int, int]:
+        """What the queues of each interface dropped."""
+        drops: dict[int, int] = {}
+        for index, count in self._listing(listing.dropped):
+            drops[index] = drops.get(index, 0) + count
+        return drops
+
     def _listing(self, ask: Callable[[socket.socket], list[T]]) -> list[T]:
         """The list, asked for again when something changed while the kernel gave it."""
         for _ in range(_TRIES):

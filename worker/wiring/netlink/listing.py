@@ -23,11 +23,11 @@ _WITHOUT_STATISTICS = 1 << 3
 _NESTED = 0x3FFF
 _MESSAGE = 2**18
 
-_ADDRESS, _NAME, _MTU, _LINK, _MASTER, _INFO, _EXT_MASK, _NETNSID, _PROPERTIES, _ALTNAME = (
-    1, 3, 4, 5, 10, 18, 29, 37, 52, 53,
+_ADDRESS, _NAME, _MTU, _LINK, _MASTER, _INFO, _STATISTICS, _EXT_MASK, _NETNSID, _PROPERTIES, _ALTNAME = (
+    1, 3, 4, 5, 10, 18, 23, 29, 37, 52, 53,
 )  # fmt: skip
 _INFO_KIND = 1
-_TC_KIND, _TC_OPTIONS, _TBF_PARAMETERS = 1, 2, 1
+_TC_KIND, _TC_OPTIONS, _TC_STATISTICS, _TBF_PARAMETERS = 1, 2, 3, 1
 _U32_ACTIONS, _ACTION_KIND, _ACTION_OPTIONS, _MIRRED_PARAMETERS = 7, 1, 2, 2
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS, _IFA_PROTOCOL = 1, 2, 8, 11
 _RTA_DESTINATION, _RTA_LINK, _RTA_GATEWAY = 1, 4, 5
@@ -40,6 +40,10 @@ _TRAFFIC_CONTROL = struct.Struct("BxxxiIII")
 _TBF = struct.Struct("8xI12xII")
 #: struct tc_mirred (linux/tc_act/tc_mirred.h): five numbers of every action, what it does, the interface.
 _MIRRED = struct.Struct("24xI")
+#: struct rtnl_link_stats64 (linux/if_link.h) up to tx_dropped.
+_LINK_STATISTICS = struct.Struct("8Q")
+#: struct tc_stats (linux/pkt_sched.h): bytes, packets, drops.
+_QUEUE_STATISTICS = struct.Struct("QII")
 _ADDRESS_HEADER = struct.Struct("BBBBI")
 _ROUTE_HEADER = struct.Struct("BBBBBBBBI")
 _ATTRIBUTE = struct.Struct("HH")
@@ -71,6 +75,22 @@ class Queue:
     rate: int
     limit: int
     buffer: int
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What passed an interface since it was made."""
+
+    index: int
+    name: str
+    rx_packets: int
+    tx_packets: int
+    rx_bytes: int
+    tx_bytes: int
+    rx_errors: int
+    tx_errors: int
+    rx_dropped: int
+    tx_dropped: int
 
 
 @dataclass(frozen=True)
@@ -107,6 +127,16 @@ def interface(line: socket.socket, name: str) -> Entry:
     body = _INTERFACE.pack(0, 0, 0, 0, 0) + _text_attribute(_NAME, name)
     body += _ATTRIBUTE.pack(8, _EXT_MASK) + _NUMBER.pack(_WITHOUT_STATISTICS)
     return _entry(*_answered(line, _GETLINK, body))
+
+
+def counted(line: socket.socket) -> list[Counted]:
+    """What passed each of them, of one moment. Raises `Torn`, `NetlinkError`."""
+    return [found for place in _dumped(line, _GETLINK, _INTERFACE.pack(0, 0, 0, 0, 0)) if (found := _count(*place))]
+
+
+def dropped(line: socket.socket) -> list[tuple[int, int]]:
+    """By interface, what its queues dropped, of one moment. Raises `Torn`, `NetlinkError`."""
+    return [_drops(*place) for place in _dumped(line, _GETQDISC, _TRAFFIC_CONTROL.pack(0, 0, 0, 0, 0))]
 
 
 def namespace_number(line: socket.socket, descriptor: int) -> int | None:
@@ -208,6 +238,23 @@ def _altnames(data: bytes, at: int, end: int) -> Iterator[str]:
         if kind & _NESTED == _ALTNAME:
             yield _text(data, at + _ATTRIBUTE.size, at + length)
         at += _aligned(max(length, _ATTRIBUTE.size))
+
+
+def _count(data: bytes, start: int, end: int) -> Counted | None:
+    _, _, index, _, _ = _INTERFACE.unpack_from(data, start)
+    found = _attributes(data, start + _INTERFACE.size, end)
+    if _STATISTICS not in found:
+        return None
+    return Counted(index, _text(data, *found[_NAME]), *_LINK_STATISTICS.unpack_from(data, found[_STATISTICS][0]))
+
+
+def _drops(data: bytes, start: int, end: int) -> tuple[int, int]:
+    _, index, _, _, _ = _TRAFFIC_CONTROL.unpack_from(data, start)
+    found = _attributes(data, start + _TRAFFIC_CONTROL.size, end)
+    if _TC_STATISTICS not in found:
+        return index, 0
+    _, _, drops = _QUEUE_STATISTICS.unpack_from(data, found[_TC_STATISTICS][0])
+    return index, drops
 
 
 def _queue(data: bytes, start: int, end: int) -> Queue | None:

@@ -15,9 +15,13 @@ from pyroute2.netlink.exceptions import NetlinkError
 from worker.errors import PermanentError, TemporaryError
 from worker.topology import LiveWire, Route, Wire, digest, fabric_port
 from worker.wiring import marks, namespace
+from worker.wiring.base import Counters
 from worker.wiring.marks import Mark
 from worker.wiring.netlink.kernel import Address, Link, Net, entered, marked
 from worker.wiring.shaping import Bucket, bucket
+
+#: How near ends and shapers are called (see `fabric_port`).
+_NEAR, _PREFIXES = "w", ("w", "i")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,26 @@ class Wires:
     def instances(self, fabric: Net) -> frozenset[str]:
         links = fabric.links()
         return frozenset(mark.key[0] for kind in ("wire", "shaper") for _, mark in marked(links, self._pop, kind))
+
+    def counters(self, fabric: Net) -> Iterator[Counters]:
+        """What each wire carried. The kernel counts from the fabric's side: what the VNF sends is received there."""
+        ends = {found.name: found for found in fabric.counted() if found.name[:1] in _PREFIXES}
+        drops = fabric.dropped()
+        for name, near in ends.items():
+            if name.startswith(_NEAR):
+                shaper = ends.get(_shaper_name(name))
+                yield Counters(
+                    name,
+                    near.index,
+                    in_bytes=near.tx_bytes,
+                    in_packets=near.tx_packets,
+                    in_errors=near.tx_errors,
+                    in_drops=near.tx_dropped + drops.get(near.index, 0),
+                    out_bytes=near.rx_bytes,
+                    out_packets=near.rx_packets,
+                    out_errors=near.rx_errors,
+                    out_drops=near.rx_dropped + (drops.get(shaper.index, 0) if shaper else 0),
+                )
 
     def live(self, fabric: Net, instance: str, namespaces: Mapping[str, str]) -> list[LiveWire]:
         """The instance's wires as the kernel tells them; shaping whose wire is gone is a wire half made."""

@@ -14,6 +14,7 @@ import pyroute2.netns
 from worker.errors import TemporaryError
 from worker.topology import LiveSegment, LiveWire, Segment, Wire
 from worker.wiring import namespace
+from worker.wiring.base import Counters
 from worker.wiring.netlink.kernel import entered, locked, translated
 from worker.wiring.netlink.segments import Segments
 from worker.wiring.netlink.wires import Plug, Wires
@@ -66,6 +67,13 @@ class NetlinkWiring:
             return frozenset()
         with translated("list the instances"), entered(self._fabric) as fabric:
             return self._wires.instances(fabric)
+
+    def counters(self) -> tuple[Counters, ...]:
+        """What all wires of the fabric carried, of one moment."""
+        if not namespace.exists(self._fabric):
+            return ()
+        with translated("count what the wires carry"), entered(self._fabric) as fabric:
+            return tuple(self._wires.counters(fabric))
 
     # --- segments ---
 
