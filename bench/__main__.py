@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from rich.console import Console
 
-from bench import changes, features, force, media, orders, records, sbc, setup
+from bench import changes, features, force, media, orders, records, samples, sbc, setup
 from bench.measure import Found, describe, show
 from tests.platform import Platform
 from tests.routers import make_segments
@@ -20,6 +20,7 @@ ON_PLATFORM: dict[str, Callable[..., Iterable[Found]]] = {
     "changes": changes.measure,
     "records": records.measure,
     "force": force.measure,
+    "samples": samples.measure,
 }
 ALONE: dict[str, Callable[..., Iterable[Found]]] = {
     "sbc": sbc.measure,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from services.lifecycle import OrderState
-from services.models import Sample, ServiceInstance
+from services import orders
+from services.entry import ItemRequest
+from services.lifecycle import OrderState, ServiceState
+from services.models import Action, ProductOrder, Sample, Segment, ServiceInstance
 from services.tiers import HOURS, MINUTES, RAW, Tier, start_of
+from tenants.actor import Actor
 from tests import world
 from tests.browser.conftest import Watched
 from tests.browser.test_portal import clean, log_in, shoot
@@ -59,6 +63,44 @@ def test_the_metrics_of_a_service_are_read_in_charts_and_tables(portal: Watched)
         page.locator("#chart-traffic[data-drawn='2'] canvas").wait_for()
         assert page.url.endswith(f"?range={key}")
     clean(portal)
+
+
+def test_who_reads_that_a_change_did_harm_goes_back_to_what_was(portal: Watched) -> None:
+    """From the metrics to the history, the difference, the plan of going back, and the order."""
+    service = ordered_and_changed(Segment.unscoped.get(name="lan"))
+    log_in(portal, "owner@acme.example")
+    page = portal.open(f"/t/acme/services/{service.pk}/metrics/")
+    page.get_by_text("Nothing was measured in this time").wait_for()
+    page.get_by_role("link", name="History").click()
+    page.get_by_text("172.16.2.0/24").first.wait_for()
+    page.get_by_role("button", name="Go back to 1").click()
+    page.get_by_role("heading", name="The plan").wait_for()
+    page.get_by_role("button", name="Place the order").click()
+    page.wait_for_url("**/orders/ord-*/")
+    service.refresh_from_db()
+    assert service.generation == 3
+    assert [route["destination"] for route in service.spec["static_routes"]] == ["172.16.1.0/24"]
+    clean(portal)
+
+
+def ordered_and_changed(segment: Segment) -> ServiceInstance:
+    """A router that was ordered with one static route, and changed to have another."""
+    actor = Actor.system(segment.tenant)
+
+    def spec(route: str) -> dict[str, object]:
+        port = {"name": "lan", "segment": segment.name}
+        return {"ports": [port], "static_routes": [{"destination": route, "via": "10.1.0.200"}]}
+
+    def place(**item: Any) -> None:
+        order = orders.place(actor=actor, items=[ItemRequest(**item)])
+        order.items.update(state=OrderState.COMPLETED)
+        ProductOrder.unscoped.filter(pk=order.pk).update(state=OrderState.COMPLETED)
+
+    place(action=Action.ADD, kind="router", pop=segment.pop_id, name="r", size="S", spec=spec("172.16.1.0/24"))
+    made: ServiceInstance = ServiceInstance.unscoped.get(name="r")
+    place(action=Action.MODIFY, service=made.pk, spec=spec("172.16.2.0/24"))
+    ServiceInstance.unscoped.filter(pk=made.pk).update(state=ServiceState.ACTIVE)
+    return made
 
 
 def test_charts_are_drawn_anew_for_another_width_and_for_dark(portal: Watched) -> None:
