@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from services.portal import glass, history, lists, metrics, order, ordering, segments, service
+from services.portal import glass, history, home, lists, metrics, order, ordering, segments, service
 
 urlpatterns = [
-    path("", lists.Services.as_view(), name="home"),
+    path("", home.Home.as_view(), name="home"),
     path("services/", lists.Services.as_view(), name="services"),
     path("services/<id:id>/", service.Service.as_view(), name="service"),
     path("services/<id:id>/configuration/", ordering.Configuration.as_view(), name="service-configuration"),
+    path("services/<id:id>/drawer/", home.Drawer.as_view(), name="service-drawer"),
     path("services/<id:id>/heal/", service.Heal.as_view(), name="service-heal"),
     path("services/<id:id>/topology/", service.Topology.as_view(), name="service-topology"),
     path("services/<id:id>/metrics/", metrics.Metrics.as_view(), name="service-metrics"),

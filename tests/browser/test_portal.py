@@ -86,3 +86,19 @@ def test_a_router_is_ordered_by_its_form_checked_while_it_is_filled_in(portal: W
     assert (placed.size.size, placed.spec["bgp"]["asn"], placed.spec["ports"][0]["name"]) == ("M", 64512, "lan")
     assert page.url.endswith(f"/orders/{placed.order_items.get().order_id}/")
     clean(portal)
+
+
+def test_the_network_is_a_picture_and_a_click_opens_a_drawer(portal: Watched) -> None:
+    page = portal.open("/t/acme/")
+    page.locator("#topology[data-ready] canvas").first.wait_for()
+    shoot(portal, "home-picture")
+    page.get_by_role("link", name="edge-a").click()
+    page.locator("#drawer #chosen").wait_for()
+    assert page.locator("#drawer").get_by_role("link", name="Open").is_visible()
+    assert page.url.endswith("/t/acme/"), "the picture stays where it is"
+    shoot(portal, "home-drawer")
+    page.get_by_label("Find a service").fill("edge-b")
+    page.locator("#services a", has_text="edge-a").wait_for(state="hidden")
+    ServiceInstance.unscoped.filter(name="edge-b").update(health="down")
+    page.locator("#healths", has_text="Down").wait_for(timeout=30_000)
+    clean(portal)

@@ -74,7 +74,19 @@ IDS: dict[str, Any] = {
     "order-add": lambda _tenant: {"kind": "router"},
     "segment-remove": lambda tenant: {"id": Segment.unscoped.filter(tenant=tenant)[0].pk},
 }
-OF_SERVICE = ("configuration", "remove", "heal", "history", "revert", "events", "ask", "topology", "metrics", "cost")
+OF_SERVICE = [
+    "configuration",
+    "remove",
+    "heal",
+    "history",
+    "revert",
+    "events",
+    "ask",
+    "topology",
+    "metrics",
+    "cost",
+    "drawer",
+]
 IDS |= dict.fromkeys((f"service-{page}" for page in OF_SERVICE), IDS["service"])
 IDS |= dict.fromkeys(("order-cancel", "order-retry"), IDS["order"])
 LIVE = ("trunk-states", "calls", "bans", "test-calls", "certificate")
