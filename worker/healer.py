@@ -81,7 +81,7 @@ class Healer:
         self._keeper = Keeper(pop, outbox)
         self._collector = Collector(pop, outbox)
         self._looking: Future[None] | None = None
-        self._sampler = Sampler(pop, outbox)
+        self._sampler = Sampler(pop, outbox, self._keeper.values)
         self._sampling: Future[None] | None = None
         self._visits = Visits()
         self._started = time.time()

@@ -96,6 +96,10 @@ class Keeper:
         self.tell(attempt.row, outcome)
         return outcome
 
+    def values(self, instance: str) -> dict[str, float]:
+        """What the instance's probes told of it lately besides conditions."""
+        return self._answers.values(instance)
+
     def tell(self, row: Row, outcome: Outcome, steps: Iterable[StepReport] = (), *, always: bool = False) -> None:
         """Remember what was found and report it when it is new, or `always`.
 

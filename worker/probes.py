@@ -1,8 +1,9 @@
 """Runs the probes a VNF carries as values, and reads their answers.
 
-What a probe finds are conditions. What comes out of a container is somebody else's text:
-it is parsed and cut to size, and what cannot be read becomes one condition of status
-unknown that says so. Nothing here raises for what a probe finds, and nothing repairs.
+What a probe finds are conditions, and values where a command has some to tell. What comes out
+of a container is somebody else's text: it is parsed and cut to size, and what cannot be read
+becomes one condition of status unknown that says so. Nothing here raises for what a probe
+finds, and nothing repairs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 from typing import Annotated
@@ -24,26 +25,43 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from worker.errors import NaasError, TemporaryError
 from worker.report import Condition, Status
 from worker.runtime.base import ExecResult, Runtime
+from worker.samples import SampleName
 from worker.topology import Exec, Http, Notice, Probe, ProbeRole, Tcp
 
+#: Seconds for which what a probe told counts as the present value.
+FRESH = 30.0
 #: Characters of a container's output that go into a message.
 MESSAGE = 300
 
 
 def run(probe: Probe, instance: str, vnf: str, runtime: Runtime) -> tuple[Condition, ...]:
     """Ask once. A probe that cannot be asked (container not running, time out) is unknown, with the reason."""
+    return find(probe, instance, vnf, runtime).conditions
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a probe found: conditions, and values by their names as in `worker.samples`."""
+
+    conditions: tuple[Condition, ...]
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+def find(probe: Probe, instance: str, vnf: str, runtime: Runtime) -> Found:
+    """The same with the values that the probe told."""
     try:
         match probe:
             case Exec():
-                return _exec(probe, runtime.exec(instance, vnf, probe.container, probe.command, timeout=probe.timeout))
+                said = runtime.exec(instance, vnf, probe.container, probe.command, timeout=probe.timeout)
+                return Found(_exec(probe, said), values(probe, said))
             case Notice():
-                return (_notice(probe, runtime.noticed(instance, vnf, probe.container, probe.volume)),)
+                return Found((_notice(probe, runtime.noticed(instance, vnf, probe.container, probe.volume)),))
             case Tcp():
-                return _tcp(probe, runtime.netns(instance, vnf))
+                return Found(_tcp(probe, runtime.netns(instance, vnf)))
             case Http():
-                return _http(probe, runtime.netns(instance, vnf))
+                return Found(_http(probe, runtime.netns(instance, vnf)))
     except NaasError as error:
-        return (_condition(probe, Status.UNKNOWN, str(error)),)
+        return Found((_condition(probe, Status.UNKNOWN, str(error)),))
 
 
 Asker = Callable[[Probe, str, str, Runtime], tuple[Condition, ...]]
@@ -52,8 +70,12 @@ Asker = Callable[[Probe, str, str, Runtime], tuple[Condition, ...]]
 @dataclass(frozen=True)
 class _Answer:
     probe: Probe
-    conditions: tuple[Condition, ...]
+    found: Found
     at: float
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        return self.found.conditions
 
     def stands_for(self, probe: Probe, now: float) -> bool:
         """Whether the probe need not run again yet: it is the same, held, and is one that is run seldom."""
@@ -76,9 +98,16 @@ class Answers:
 
     def ask_anew(self, probe: Probe, instance: str, vnf: str, runtime: Runtime) -> tuple[Condition, ...]:
         """What the probe says now."""
-        found = run(probe, instance, vnf, runtime)
+        found = find(probe, instance, vnf, runtime)
         self._last[instance, vnf, probe.name] = _Answer(probe, found, time.monotonic())
-        return found
+        return found.conditions
+
+    def values(self, instance: str) -> dict[str, float]:
+        """The values that probes of the instance told lately."""
+        fresh = time.monotonic() - FRESH
+        # Others may be asking meanwhile.
+        answers = [answer for key, answer in tuple(self._last.items()) if key[0] == instance and answer.at >= fresh]
+        return {name: value for answer in answers for name, value in answer.found.values.items()}
 
     def forget(self, instance: str) -> None:
         """What was said before the instance was changed or repaired says nothing of it now."""
@@ -113,13 +142,17 @@ class _Said(BaseModel):
     type: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9 ._:/-]{0,63}$")]
     status: Status
     message: Annotated[str, Field(max_length=4000)] = ""
+    values: Annotated[dict[SampleName, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=32)] = {}
 
 
 _CONDITIONS = TypeAdapter(Annotated[list[_Said], Field(min_length=1, max_length=64)])
 
 
 def conditions(probe: Exec, result: ExecResult) -> tuple[Condition, ...]:
-    """The command prints a JSON list of {"type", "status", "message"}, whatever its exit status."""
+    """The command prints a JSON list of {"type", "status", "message"}, whatever its exit status.
+
+    An entry may have `values` besides: see there.
+    """
     try:
         found = _CONDITIONS.validate_json(result.output, strict=True)
     except ValidationError as error:
@@ -131,6 +164,17 @@ def conditions(probe: Exec, result: ExecResult) -> tuple[Condition, ...]:
         return (_condition(probe, Status.UNKNOWN, said),)
     readiness = probe.role is ProbeRole.READINESS
     return tuple(Condition(said.type, said.status, _excerpt(said.message), readiness) for said in found)
+
+
+def values(probe: Exec, result: ExecResult) -> dict[str, float]:
+    """The numbers that a command of the parser "conditions" told beside them, by name. None when it cannot be read."""
+    if probe.parser != "conditions":
+        return {}
+    try:
+        found = _CONDITIONS.validate_json(result.output, strict=True)
+    except ValidationError:
+        return {}
+    return {name: value for said in found for name, value in said.values.items()}
 
 
 PARSERS: Mapping[str, Parser] = {"exit-status": exit_status, "conditions": conditions}

@@ -1,8 +1,9 @@
 """Reads what every instance here carries and uses, and sends it to the core on a queue of its own.
 
-All wires are read in one look at the fabric, processors and memory from the containers' control groups: no container
-is asked anything. While the broker is away samples wait in memory, the latest hour of them. Nothing else waits for
-them: they have a thread of their own, and a queue that nothing else is in.
+All wires are read in one look at the fabric, processors and memory from the containers' control groups; what only a
+kind knows its probes have told anyway: no container is asked anything. While the broker is away samples wait in
+memory, the latest hour of them. Nothing else waits for them: they have a thread of their own, and a queue that nothing
+else is in.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from worker.broker import RECONCILE
@@ -51,8 +52,10 @@ class Port:
 class Sampler:
     """Used by one thread."""
 
-    def __init__(self, pop: Pop, outbox: Outbox) -> None:
+    def __init__(self, pop: Pop, outbox: Outbox, told: Callable[[str], Mapping[str, float]] = lambda _: {}) -> None:
+        """`told` gives what the probes of an instance told of it lately, by name."""
         self._pop = pop
+        self._told = told
         self._outbox = outbox
         self._generations: dict[str, int] = {}
         self._ports: dict[str, tuple[Port, ...]] = {}
@@ -83,7 +86,8 @@ class Sampler:
         totals = dict(self._totals(counters, usage))
         grown = rates(self._before, totals, now - self._read_at)
         self._before, self._read_at = totals, now
-        readings = _by_instance(grown, usage, self._ports)
+        told = {instance: self._told(instance) for instance in self._ports}
+        readings = _by_instance(grown, usage, told)
         return Samples(self._pop.slug, at, readings) if readings else None
 
     def _totals(self, counters: tuple[Counters, ...], usage: tuple[Usage, ...]) -> Iterator[tuple[Series, Total]]:
@@ -121,10 +125,10 @@ class Sampler:
 
 
 def _by_instance(
-    grown: Mapping[Series, float], usage: tuple[Usage, ...], known: Mapping[str, object]
+    grown: Mapping[Series, float], usage: tuple[Usage, ...], told: Mapping[str, Mapping[str, float]]
 ) -> tuple[tuple[str, tuple[Reading, ...]], ...]:
-    """Readings of the instances that are in force; what several containers of a VNF use is added up."""
-    sums: dict[tuple[str, str, str], float] = {}
+    """Readings of the instances that are in force, those of `told`; what containers of a VNF use is added up."""
+    sums = {(instance, name, ""): value for instance, values in told.items() for name, value in values.items()}
     for (instance, name, label, _), value in grown.items():
         sums[instance, name, label] = sums.get((instance, name, label), 0.0) + value
     for used in usage:
@@ -132,6 +136,6 @@ def _by_instance(
         sums[key] = sums.get(key, 0.0) + used.memory
     found: dict[str, list[Reading]] = {}
     for (instance, name, label), value in sums.items():
-        if instance in known:
+        if instance in told:
             found.setdefault(instance, []).append(Reading(name, label, round(value, 4)))
     return tuple((instance, tuple(readings)) for instance, readings in found.items())

@@ -40,6 +40,9 @@ MEASURED = {
     "port.in.drops": ("Packets into the service that were dropped, as above the port's rate", "packets/s"),
     "port.out.drops": ("Packets out of the service that were dropped, as above the port's rate", "packets/s"),
     "cpu": ("Processor time that a network function takes", "cores"),
+    "bgp.neighbours": ("BGP neighbours that are configured", ""),
+    "bgp.neighbours.up": ("BGP neighbours that are established", ""),
+    "routes": ("Routes in the routing table", ""),
     "memory": ("Memory that a network function takes", "bytes"),
 }
 PREFIX = "naas_service_"

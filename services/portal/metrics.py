@@ -45,6 +45,8 @@ CHARTS = (
             "port.out.errors": "damaged out",
         },
     ),
+    Chart("BGP neighbours", "", {"bgp.neighbours.up": "established", "bgp.neighbours": "configured"}),
+    Chart("Routes", "", {"routes": ""}),
     Chart("Processor", "cores", {"cpu": ""}),
     Chart("Memory", "bytes", {"memory": ""}),
 )

@@ -20,6 +20,8 @@ def spec(*, routes: list[str]) -> Json:
     return {
         "ports": [port],
         "static_routes": [{"destination": route, "via": A.address(4, 10)} for route in routes],
+        # One that never answers.
+        "bgp": {"asn": 65001, "neighbours": [{"address": A.address(4, 253), "remote_asn": 65002}]},
     }
 
 
@@ -48,7 +50,10 @@ def test_traffic_is_seen_in_the_samples_and_a_change_is_gone_back_on(platform: P
     wait_for(carries, "the traffic in the samples", SEEN_WITHIN, every=1.0)
     assert most(platform, router, "memory") > 2**20
     assert most(platform, router, "port.in.packets") >= 4
+    wait_for(lambda: most(platform, router, "routes") >= 2, "the routes that its probe counts", SEEN_WITHIN, every=1.0)
+    assert most(platform, router, "bgp.neighbours") == 1
     shown = platform.get(f"services/{router}/metrics")["series"]
+    assert [series["points"][-1][2] for series in shown if series["name"] == "bgp.neighbours.up"] == [0]
     assert {series["label"] for series in shown if series["name"].startswith("port.")} == {"lan"}
 
     platform.done({"action": "modify", "service": router, "spec": spec(routes=["172.16.2.0/24"])})

@@ -29,9 +29,18 @@ LISTED = Exec("State", "frr", ("check", "--json"), parser="conditions", role=Pro
 
 def asked(probe: Probe, status: int = 0, output: str = "", runtime: MemoryRuntime | None = None) -> list[Condition]:
     runtime = runtime or MemoryRuntime(answers=lambda *_: ExecResult(status, output))
+    return list(probes.run(probe, "svc-1", "edge", with_router(runtime)))
+
+
+def with_router(runtime: MemoryRuntime) -> MemoryRuntime:
     runtime.add_vnf("svc-1", EDGE)
     runtime.start("svc-1", "edge", EDGE.containers[0])
-    return list(probes.run(probe, "svc-1", "edge", runtime))
+    return runtime
+
+
+def answering(output: str) -> MemoryRuntime:
+    """A router whose commands all print this."""
+    return with_router(MemoryRuntime(answers=lambda *_: ExecResult(0, output)))
 
 
 def only(found: list[Condition]) -> Condition:
@@ -76,6 +85,27 @@ def test_a_list_of_conditions_is_taken_over() -> None:
         Condition("DaemonsAlive", Status.TRUE, "", readiness=True),
         Condition("PeersUp", Status.FALSE, "1 of 2", readiness=True),
     ]
+
+
+def test_values_are_told_beside_the_conditions_and_are_numbers() -> None:
+    entry = '{{"type": "BgpUp", "status": "true", "message": "", "values": {}}}'
+    told = entry.format('{"bgp.neighbours": 2, "load": 0.5}')
+    found = probes.find(LISTED, "svc-1", "edge", answering(f"[{told}]"))
+    assert found.conditions == (Condition("BgpUp", Status.TRUE, "", readiness=True),)
+    assert found.values == {"bgp.neighbours": 2, "load": 0.5}
+    for wrong in ('{"A b": 1}', '{"load": "much"}', '{"load": null}', "[]"):
+        found = probes.find(LISTED, "svc-1", "edge", answering(f"[{entry.format(wrong)}]"))
+        assert ([condition.status for condition in found.conditions], found.values) == ([Status.UNKNOWN], {})
+
+
+def test_what_a_probe_told_is_forgotten_with_what_was_said_before_a_change() -> None:
+    answers = probes.Answers()
+    output = '[{"type": "BgpUp", "status": "true", "message": "", "values": {"bgp.neighbours": 2}}]'
+    answers.ask(LISTED, "svc-1", "edge", answering(output))
+    assert answers.values("svc-1") == {"bgp.neighbours": 2}
+    assert answers.values("svc-2") == {}
+    answers.forget("svc-1")
+    assert answers.values("svc-1") == {}
 
 
 MALFORMED = [

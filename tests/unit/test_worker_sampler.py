@@ -63,6 +63,13 @@ def test_the_processor_time_and_memory_of_a_vnf_are_told(meter: Meter) -> None:
     assert found["memory", "edge"] == 2**25
 
 
+def test_what_probes_told_is_told_on_without_asking_anybody(meter: Meter) -> None:
+    asked = len(meter.bed.asked)
+    meter.sampler = Sampler(meter.bed.pop, meter.bed.outbox, lambda _: {"bgp.neighbours.up": 2.0})
+    assert meter.after(10)["bgp.neighbours.up", ""] == 2
+    assert len(meter.bed.asked) == asked
+
+
 def test_of_a_wire_that_was_made_anew_nothing_is_told_until_it_was_read_twice(meter: Meter) -> None:
     meter.bed.wiring.carry("svc-1", "edge", "lan0", in_bytes=10_000)
     meter.after(10)

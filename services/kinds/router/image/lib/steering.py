@@ -479,16 +479,40 @@ def configuration_applied() -> str:
     return ""
 
 
-def neighbours_up() -> str:
-    """Which BGP neighbours are not established, and why; empty when all are, or none is wanted."""
+def neighbours_up(peers: dict | None) -> str:  # type: ignore[type-arg]
+    """Which of these BGP neighbours are not established, and why; empty when all are, or none is wanted."""
+    if peers is None:
+        return "bgpd does not tell its neighbours"
+    return "; ".join(reason for address, peer in peers.items() if (reason := _reason(address, peer)))
+
+
+def neighbours() -> dict | None:  # type: ignore[type-arg]
+    """What bgpd tells of each of its neighbours, by address; None when it does not."""
     import json
 
     try:
         told = json.loads(ask("bgpd", "show bgp neighbors json") or "{}")
     except (OSError, ValueError):
-        return "bgpd does not tell its neighbours"
-    down = [_reason(address, peer) for address, peer in told.items() if isinstance(peer, dict)]
-    return "; ".join(reason for reason in down if reason)
+        return None
+    return {address: peer for address, peer in told.items() if isinstance(peer, dict)}
+
+
+def measured(peers: dict | None) -> dict[str, float]:  # type: ignore[type-arg]
+    """What there is to count: neighbours where BGP is wanted, and routes. What is not told is left out."""
+    import json
+
+    found: dict[str, float] = {}
+    if peers:
+        found["bgp.neighbours"] = len(peers)
+        found["bgp.neighbours.up"] = sum(peer.get("bgpState") == "Established" for peer in peers.values())
+    for family in ("ip", "ipv6"):
+        try:
+            total = json.loads(ask("zebra", f"show {family} route summary json") or "{}").get("routesTotal")
+        except (OSError, ValueError):
+            continue
+        if isinstance(total, int):
+            found["routes"] = found.get("routes", 0) + total
+    return found
 
 
 def _reason(address: str, peer: dict) -> str:  # type: ignore[type-arg]
@@ -548,14 +572,20 @@ def ready_main() -> int:
 def health_main() -> int:
     import json
 
-    checks = {
-        "DaemonsAlive": daemons_alive,
-        "ConfigurationApplied": configuration_applied,
-        "NeighboursUp": neighbours_up,
+    peers = neighbours()
+    reasons = {
+        "DaemonsAlive": daemons_alive(),
+        "ConfigurationApplied": configuration_applied(),
+        "NeighboursUp": neighbours_up(peers),
     }
-    reasons = {name: check() for name, check in checks.items()}
     conditions = [
-        {"type": name, "status": "false" if reason else "true", "message": reason} for name, reason in reasons.items()
+        {
+            "type": name,
+            "status": "false" if reason else "true",
+            "message": reason,
+            "values": measured(peers) if name == "NeighboursUp" else {},
+        }
+        for name, reason in reasons.items()
     ]
     print(json.dumps(conditions))  # noqa: T201 - this is the program's answer
     return 0
