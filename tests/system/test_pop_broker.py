@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,18 +86,27 @@ def sleepers(pop: TestPop) -> int:
 
 def test_steps_arrive_while_the_plan_runs(pop: TestPop) -> None:
     pop.start("worker.app")
-    pop.order(service("svc-1"))
-    states: dict[int, list[StepState]] = {}
-    phases = []
+    pop.order(slow_to_reload(service("svc-1")))
+    made = pop.await_report(1, Phase.CONVERGED)
+    assert [step.state for step in made.steps] == [StepState.DONE] * len(made.steps)
+    pop.order(slow_to_reload(service("svc-1", 2, config="2")))
+    phases, states = [], []
     for report in pop.reports():
-        phases.append(report.phase)
-        for step in report.steps:
-            states.setdefault(step.position, []).append(step.state)
-        if report.phase is Phase.CONVERGED:
+        if report.generation == 2:
+            phases.append(report.phase)
+            states += [step.state for step in report.steps]
+        if phases and phases[-1] is Phase.CONVERGED:
             break
     assert phases[0] is Phase.CONVERGING
-    assert len(states) == 7
-    assert all(seen[-1] is StepState.DONE for seen in states.values())
+    assert (states[0], states[-1]) == (StepState.RUNNING, StepState.DONE)
+
+
+def slow_to_reload(desired: DesiredState) -> DesiredState:
+    """The same, with a container that takes longer to reload than the first message about steps is held back."""
+    (vnf,) = desired.vnfs
+    main, *others = vnf.containers
+    slow = replace(main, reload=("sh", "-c", "sleep 2; cp /etc/naas/config /run/applied"))
+    return replace(desired, vnfs=(replace(vnf, containers=(slow, *others)),))
 
 
 def test_a_lower_generation_and_a_repeat_do_no_harm(pop: TestPop) -> None:
