@@ -133,7 +133,7 @@ def _roll(finer: Tier, coarser: Tier, buckets: Sequence[Bucket]) -> None:
                 width=coarser.width,
                 start=start,
                 values=rolled(row.values for row in members),
-                rolled=coarser is HOURS,
+                rolled=coarser is TIERS[-1],
             )
             for (instance, start), members in found.items()
         ),

@@ -20,8 +20,10 @@ class Tier:
 RAW = Tier(10, timedelta(days=1))
 MINUTES = Tier(60, timedelta(days=7))
 HOURS = Tier(3600, timedelta(days=396))
+#: For a look at all 13 months: of hours that would be 9,500 rows.
+QUARTERS = Tier(21600, timedelta(days=396))
 #: From fine to coarse. Each is made of the one before it.
-TIERS = (RAW, MINUTES, HOURS)
+TIERS = (RAW, MINUTES, HOURS, QUARTERS)
 #: Points of a series that are wanted where nobody says how many, and that there are at most.
 USUAL_POINTS, MOST_POINTS = 400, 5000
 #: Steps that people can read on an axis, in seconds.

@@ -13,7 +13,7 @@ from services import samples
 from services.lifecycle import ServiceState
 from services.models import Sample, ServiceInstance
 from services.samples import Range
-from services.tiers import HOURS, MINUTES, RAW, Figure, merged, rolled, sources, start_of, step_for
+from services.tiers import HOURS, MINUTES, QUARTERS, RAW, TIERS, Figure, merged, rolled, sources, start_of, step_for
 from tenants import scope
 from tenants.actor import Actor, Role
 from tenants.models import Tenant, User
@@ -70,6 +70,7 @@ def test_a_series_is_made_of_the_coarsest_rows_that_do_and_goes_on_with_finer_on
     assert sources(300, NOW - timedelta(days=1), NOW) == (MINUTES, RAW)
     assert sources(3600, NOW - timedelta(days=7), NOW) == (HOURS, MINUTES, RAW)
     assert sources(10, NOW - timedelta(days=2), NOW) == (MINUTES, RAW)
+    assert sources(86400, NOW - timedelta(days=396), NOW) == (QUARTERS, HOURS, MINUTES, RAW)
 
 
 def test_samples_that_are_no_numbers_or_have_strange_names_are_refused() -> None:
@@ -141,13 +142,15 @@ def test_samples_belong_to_the_tenant_of_the_service(edge: ServiceInstance, acme
 def test_rows_are_rolled_up_to_minutes_and_hours_once_they_are_over(edge: ServiceInstance) -> None:
     for seconds, value in ((0, 1.0), (10, 3.0), (60, 8.0)):
         samples.take(said(edge.pk, HOUR + timedelta(seconds=seconds), cpu=value))
-    assert samples.roll(NOW) == 3
+    samples.roll(NOW)
     assert kept(edge, 60) == {
         HOUR: {"cpu/lan": [1.0, 2.0, 3.0, 2]},
         HOUR + timedelta(minutes=1): {"cpu/lan": [8.0, 8.0, 8.0, 1]},
     }
     assert kept(edge, 3600) == {HOUR: {"cpu/lan": [1.0, 4.0, 8.0, 3]}}
-    assert samples.roll(NOW) == 0, "doing it twice does no harm"
+    samples.roll(NOW + timedelta(hours=6))
+    assert kept(edge, 21600) == {start_of(HOUR, 21600): {"cpu/lan": [1.0, 4.0, 8.0, 3]}}
+    assert samples.roll(NOW + timedelta(hours=6)) == 0, "doing it twice does no harm"
 
 
 def test_what_comes_late_is_rolled_up_with_what_was_there(edge: ServiceInstance) -> None:
@@ -167,13 +170,13 @@ def test_a_bucket_that_is_not_over_is_not_rolled_up(edge: ServiceInstance) -> No
 
 
 def test_each_tier_is_forgotten_when_its_time_is_over(edge: ServiceInstance) -> None:
-    for tier in (RAW, MINUTES, HOURS):
+    for tier in TIERS:
         for age in (tier.kept - timedelta(hours=2), tier.kept + timedelta(hours=2)):
             Sample.unscoped.create(
                 tenant=edge.tenant, instance=edge, width=tier.width, start=NOW - age, values={}, rolled=True
             )
-    assert samples.forget(NOW) == 3
-    assert sorted(Sample.unscoped.values_list("width", flat=True)) == [10, 60, 3600]
+    assert samples.forget(NOW) == 4
+    assert sorted(Sample.unscoped.values_list("width", flat=True)) == [10, 60, 3600, 21600]
 
 
 def test_a_series_reads_each_moment_once(edge: ServiceInstance, acme: Tenant) -> None:
