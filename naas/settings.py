@@ -197,6 +197,14 @@ LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/"
 SESSION_COOKIE_AGE = 12 * 3600
 
+# --- mail ---------------------------------------------------------------------------------
+
+#: Such as smtp+tls://user:password@mail.example:587. Without it mails are files in the platform's folder.
+vars().update(env.email_url("EMAIL_URL", default="filemail://"))
+EMAIL_FILE_PATH = env.str("NAAS_MAIL_FOLDER", default=str(NAAS_VAR / "mail"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("NAAS_MAIL_FROM", default="naas@localhost")
+
 # --- what browsers are told -----------------------------------------------------------
 
 #: Off only where the site is used as http://localhost: browsers keep secure cookies from plain HTTP.
@@ -316,6 +324,7 @@ UNFOLD = {
                 "Access",
                 ("People", "person", "tenants_user"),
                 ("Members", "group", "tenants_membership"),
+                ("Invitations", "mail", "tenants_invitation"),
                 ("API tokens", "key", "tenants_apitoken"),
                 ("Audit trail", "receipt_long", "tenants_auditevent"),
                 ("Repeated requests", "repeat", "tenants_idempotencyrecord"),
@@ -331,7 +340,13 @@ NAAS_PORTAL_NAVIGATION = (
     ("Segments", "network", "segments", "segments"),
     ("Order", "plus", "order", "order-new"),
     ("Orders", "shopping-cart", "orders", "orders"),
+    ("Team", "users", "team", "team"),
+    ("API tokens", "key", "tokens", "tokens"),
+    ("Audit trail", "file-text", "audit", "audit"),
+    ("Settings", "settings", "settings", "settings"),
 )
+#: Pages of these that not every member may see: they stand in the sidebar of who may.
+NAAS_PORTAL_ROLES = {"order-new": "operator", "tokens": "owner", "audit": "operator"}
 #: What the provider's own Prometheus shows at /metrics to see the samples of all tenants; empty: nobody does.
 NAAS_PROMETHEUS_TOKEN = env.str("NAAS_PROMETHEUS_TOKEN", default="")
 #: Tabs that services of a kind have besides those of all: title, icon, name of the page (see `services.portal.tabs`).

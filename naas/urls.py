@@ -5,10 +5,11 @@ from django.urls import URLPattern, URLResolver, include, path
 
 import sbc.portal.urls
 import services.portal.urls
+import tenants.portal.urls
 from services.api.metrics import scrape_all
 
 #: The pages of the portal, which stand below a tenant's address in one namespace.
-PORTAL = [*services.portal.urls.urlpatterns, *sbc.portal.urls.urlpatterns]
+PORTAL = [*services.portal.urls.urlpatterns, *sbc.portal.urls.urlpatterns, *tenants.portal.urls.urlpatterns]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("tenants.urls")),

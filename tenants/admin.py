@@ -22,6 +22,7 @@ from tenants.models import (
     ApiToken,
     AuditEvent,
     IdempotencyRecord,
+    Invitation,
     Membership,
     Quota,
     Tenant,
@@ -158,7 +159,7 @@ class TenantPage(Console):
         return show_once(self, request, obj.owner, sentence, page_of(obj))
 
     def write(self, request: HttpRequest, row: Tenant, changes: Mapping[str, Any]) -> None:
-        people.rename_tenant(staff=staff_of(request), tenant=row, name=changes["name"])
+        people.rename_tenant(actor=staff_of(request), tenant=row, name=changes["name"])
 
     def has_suspend_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return self.may(request, object_id, lambda tenant: tenant.status == TenantStatus.ACTIVE)
@@ -332,6 +333,36 @@ class MemberPage(Console):
 
     def remove(self, request: HttpRequest, row: Membership) -> None:
         members.remove(actor=acting_for(request, row.tenant), id=row.pk)
+
+
+@admin.register(Invitation)
+class InvitationPage(Console):
+    about = "Roles offered by mail. The code is in the mail alone: nobody can read it here."
+    empty = "No tenant has invited anybody yet."
+    list_display = ("email", "tenant", "rank", "standing", "invited_by", "invited")
+    list_select_related = ("tenant",)
+    list_filter = (BY_TENANT, "role")
+    search_fields = ("email", "id", "tenant__name")
+    fieldsets = (
+        ("Invitation", {"fields": ("id", "email", "tenant", "rank", "standing")}),
+        ("When", {"fields": ("invited_by", "invited", "expires")}),
+    )
+    on_tenant = "Invitations"
+
+    @admin.display(description="Role", ordering="role")
+    def rank(self, invitation: Invitation) -> str:
+        return looks.badge(invitation.role)
+
+    @admin.display(description="State")
+    def standing(self, invitation: Invitation) -> str:
+        if invitation.accepted_at:
+            return looks.badge("active", "Accepted")
+        if invitation.withdrawn_at:
+            return looks.badge("revoked", "Withdrawn", tone=looks.Tone.BAD)
+        return looks.badge("open")
+
+    invited = looks.moment("invited_at", "Invited")
+    expires = looks.moment("expires_at", "Expires")
 
 
 @admin.register(ApiToken)

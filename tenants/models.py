@@ -26,6 +26,10 @@ def tenant_id() -> str:
     return new_id("ten")
 
 
+def invitation_id() -> str:
+    return new_id("inv")
+
+
 def token_id() -> str:
     return new_id("tok")
 
@@ -127,6 +131,39 @@ class Membership(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.tenant}"
+
+
+class Invitation(TenantOwned):
+    """A role in a tenant, offered to whoever reads the mail at an address. Only the digest of its code is kept.
+
+    It is open until it is accepted, withdrawn, or its time is over. Of an address one is open at a time.
+    """
+
+    id = models.CharField(primary_key=True, max_length=20, default=invitation_id, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="invitations")
+    email = models.EmailField()
+    role = models.CharField(max_length=12, choices=ROLES)
+    digest = models.CharField(max_length=64, editable=False)
+    invited_by = models.CharField(max_length=200)
+    invited_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TenantOwned.Meta):
+        ordering = ("-invited_at", "id")
+        constraints = (
+            models.UniqueConstraint(fields=("digest",), name="invitation_digest_is_unique"),
+            models.UniqueConstraint(
+                fields=("tenant", "email"),
+                condition=Q(accepted_at__isnull=True, withdrawn_at__isnull=True),
+                name="one_open_invitation_per_address_and_tenant",
+            ),
+            models.CheckConstraint(condition=Q(role__in=list(Role)), name="invitation_role_is_known"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.email} to {self.tenant}"
 
 
 class ApiToken(TenantOwned):

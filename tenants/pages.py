@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from django.contrib.auth import views
+from django.contrib import messages
+from django.contrib.auth import login, views
 from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse_lazy
 from django.views.decorators.http import require_safe
 from unfold.forms import AuthenticationForm as StaffForm
 
+from naas.core.errors import Invalid, Problem, Refusal
 from tenants.api.throttling import Attempts
 from tenants.portal.page import LAST_TENANT
+from tenants.verbs import invitations
 
 
 class PersonLogin(AuthenticationForm):
@@ -35,6 +40,42 @@ class Login(views.LoginView):
     authentication_form = PersonLogin
     template_name = "site/login.html"
     redirect_authenticated_user = True
+
+
+class Account(LoginRequiredMixin, views.PasswordChangeView):
+    """One's own account: who one is, where one is a member, and another password, which ends all other sessions."""
+
+    template_name = "site/account.html"
+    success_url = reverse_lazy("account")
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        answer = super().form_valid(form)
+        messages.success(self.request, "The password is changed. Who was logged in elsewhere is logged out.")
+        return answer
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        person: Any = self.request.user
+        members = person.memberships.select_related("tenant").order_by("tenant__name")
+        return super().get_context_data(**kwargs) | {"members": members}
+
+
+def invitation(request: HttpRequest) -> HttpResponse:
+    """Takes up an invitation with the code from its mail, and logs in whom it lets in."""
+    if request.method != "POST":
+        return render(request, "site/invitation.html", {"said": {}})
+    attempts = Attempts()
+    typed = {name: request.POST.get(name, "") for name in ("code", "name", "password")}
+    if not attempts.allow_request(request, None):  # type: ignore[arg-type]  # it reads META alone
+        said = {"code": f"Too many attempts. Try again in {math.ceil(attempts.wait())} seconds."}
+        return render(request, "site/invitation.html", {"said": said, "typed": typed}, status=429)
+    try:
+        member = invitations.accept(request=request, **typed)
+    except Refusal as refused:
+        found = refused.problems if isinstance(refused, Invalid) else (Problem("code", refused.detail),)
+        said = {problem.path: problem.message for problem in found}
+        return render(request, "site/invitation.html", {"said": said, "typed": typed}, status=refused.status)
+    login(request, member.user, backend="django.contrib.auth.backends.ModelBackend")
+    return redirect("portal:home", member.tenant.slug)
 
 
 @require_safe

@@ -54,7 +54,7 @@ from services.models import (
 from services.registry import kinds
 from services.secrets import MARK, new_seed, protect
 from tenants.actor import Role, Staff
-from tenants.models import IdempotencyRecord, Tenant, User
+from tenants.models import IdempotencyRecord, Invitation, Tenant, User
 from tenants.verbs import members, people, quotas, tokens
 from worker.report import Phase, StepState
 
@@ -123,6 +123,14 @@ def customer(slug: str, at: Pop) -> tuple[Tenant, Segment]:
     )
     quotas.set_limits(staff=STAFF, tenant=tenant, limits=quotas.Amount(5, Decimal(10), 10240))
     tokens.issue(actor=STAFF.inside(tenant), name="automation", role=Role.OPERATOR)
+    Invitation.unscoped.create(
+        tenant=tenant,
+        email=f"guest@{slug}.example",
+        role=Role.VIEWER,
+        digest=f"{slug:f<64}",
+        invited_by="owner",
+        expires_at=timezone.now() + timedelta(days=7),
+    )
     IdempotencyRecord.unscoped.create(
         tenant=tenant, key=f"key-{slug}", path="/api/v1/orders", fingerprint="f" * 64, attempt="a", body=REQUEST_BODY
     )

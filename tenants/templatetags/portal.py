@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from tenants.actor import Role
 from tenants.wording import words
 
 register = template.Library()
@@ -151,8 +152,10 @@ def sorting(context: Any, field: str) -> str:
 
 @register.simple_tag(takes_context=True)
 def navigation(context: Any) -> list[Entry]:
-    """The pages that stand in the sidebar (`settings.NAAS_PORTAL_NAVIGATION`)."""
+    """The pages that stand in the sidebar (`settings.NAAS_PORTAL_NAVIGATION`) of who may see them."""
+    role = context["actor"].role
     return [
         Entry(title, symbol, section, page_url(context, page))
         for title, symbol, section, page in settings.NAAS_PORTAL_NAVIGATION
+        if role.covers(Role(settings.NAAS_PORTAL_ROLES.get(page, Role.VIEWER)))
     ]

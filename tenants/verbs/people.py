@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from django.db import transaction
 
 from naas.core.errors import Conflict, Invalid, Problem
-from tenants.actor import Role, Staff
+from tenants.actor import Actor, Role, Staff
 from tenants.models import Tenant, User
 from tenants.verbs import audit, members
 
@@ -80,8 +80,11 @@ def open_tenant_with_owner(*, staff: Staff, name: str, slug: str, email: str) ->
 
 
 @transaction.atomic
-def rename_tenant(*, staff: Staff, tenant: Tenant, name: str) -> Tenant:
+def rename_tenant(*, actor: Actor | Staff, tenant: Tenant, name: str) -> Tenant:
+    """Give a tenant another name, as the provider or one of its owners. Raises `Forbidden`."""
+    if isinstance(actor, Actor):
+        actor.require(Role.OWNER)
     before, tenant.name = tenant.name, name
     tenant.save(update_fields=["name"])
-    audit.record(staff, "tenant.rename", tenant, before=before, name=name)
+    audit.record(actor, "tenant.rename", tenant, before=before, name=name)
     return tenant

@@ -13,7 +13,7 @@ from naas.urls import PORTAL
 from sbc.models import CallRecord
 from services.lifecycle import OrderState, ServiceState
 from services.models import OrderItem, ProductOrder, Segment, ServiceInstance
-from tenants.models import AuditEvent, Tenant, TenantStatus, User
+from tenants.models import ApiToken, AuditEvent, Invitation, Membership, Tenant, TenantStatus, User
 from tests import world
 
 pytestmark = pytest.mark.django_db
@@ -103,6 +103,13 @@ IDS["sbc-record"] = _record
 FOR_OPERATORS = {"order-new", "order-add", "segment-new", "service-configuration", "service-remove"}
 #: Addresses that are posted to, and lead elsewhere when they are opened.
 POSTED = {"order-place", "segment-remove", "order-cancel", "order-retry", "service-heal", "service-revert"}
+IDS |= {
+    "member-change": lambda tenant: {"id": Membership.unscoped.filter(tenant=tenant, role="viewer")[0].pk},
+    "invitation-withdraw": lambda tenant: {"id": Invitation.unscoped.filter(tenant=tenant)[0].pk},
+    "token-revoke": lambda tenant: {"id": ApiToken.unscoped.filter(tenant=tenant)[0].pk},
+}
+FOR_OPERATORS |= {"tokens", "token-revoke", "audit"}
+POSTED |= {"team-invite", "member-change", "invitation-withdraw", "token-revoke"}
 FOR_OPERATORS |= {"sbc-emergency", *(f"sbc-{noun}" for noun in SECTIONS), *(f"sbc-{noun}-new" for noun in SECTIONS)}
 POSTED |= {f"sbc-{noun}-remove" for noun in SECTIONS}
 

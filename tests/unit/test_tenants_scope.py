@@ -23,6 +23,7 @@ MAY_SAY_UNSCOPED = {
     "tenants/api/base.py": "an empty list, for the API's description",
     "tenants/api/idempotency.py": "deletes what is too old of all tenants; finishes its own records",
     "tenants/verbs/audit.py": "writes rows of the actor's tenant",
+    "tenants/verbs/invitations.py": "finds the tenant by the code",
     "tenants/verbs/members.py": "the provider opens tenants",
     "tenants/verbs/quotas.py": "limits of the tenant it is given",
     "tenants/verbs/tokens.py": "finds the tenant by the token",

@@ -139,7 +139,7 @@ class Bed:
             yield
         finally:
             self.healer.stop()
-            thread.join(timeout=5)
+            thread.join(timeout=30)
             assert not thread.is_alive()
 
 
@@ -148,7 +148,7 @@ def bed(tmp_path: Path) -> Bed:
     return Bed(tmp_path)
 
 
-def eventually(found: Callable[[], Any], seconds: float = 5.0) -> None:
+def eventually(found: Callable[[], Any], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not found():
         assert time.monotonic() < deadline
