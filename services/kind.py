@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from ipaddress import ip_network
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -191,12 +192,71 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a blueprint asks for. `of` is what it names: words, a prefix in CIDR notation, or a UNI of the tenant."""
+
+    name: str
+    label: str
+    proposal: str = ""
+    of: Literal["words", "prefix", "uni"] = "words"
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Net:
+    """A segment that a blueprint needs. With the id of a UNI it is at that port."""
+
+    name: str
+    prefix: str
+    uni: str = ""
+    transport: bool = False
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What comes of a blueprint: segments, and services of its kind, each by name and with its spec."""
+
+    nets: tuple[Net, ...]
+    services: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A small network that works, from few answers. `parts` names, in order, what hangs together in its picture.
+
+    `draw` is pure; it raises `SpecError` with the names of the answers that are wrong.
+    """
+
+    name: str
+    title: str
+    description: str
+    parts: tuple[str, ...]
+    asks: tuple[Asked, ...]
+    draw: Callable[[Mapping[str, str]], Draft]
+    then: str = ""
+
+
+@dataclass(frozen=True)
 class Group:
     """A box of the order form: a title and the top-level fields of the spec in it."""
 
     title: str
     fields: tuple[str, ...]
     help: str = ""
+
+
+def hosts_of(answers: Mapping[str, str], *names: str) -> tuple[tuple[str, str], ...]:
+    """The first two addresses of each prefix that was answered. Raises `SpecError` for what is no such prefix."""
+    found, problems = [], []
+    for name in names:
+        try:
+            network = ip_network(answers[name])
+            found.append((str(network[1]), str(network[2])))
+        except (ValueError, IndexError):
+            problems.append(Problem(name, f"{answers[name]!r} is no prefix with room for two, such as 10.40.0.0/24"))
+    if problems:
+        raise SpecError(*problems)
+    return tuple(found)
 
 
 def _no_certificate(_spec: Any, _context: Context) -> tuple[str, ...]:
@@ -227,3 +287,4 @@ class Kind:
     #: What an order form proposes, by path in the spec: "asn" is one that the tenant uses nowhere else.
     proposals: Mapping[str, str] = field(default_factory=dict)
     certificate: Callable[[Any, Context], tuple[str, ...]] = _no_certificate
+    blueprints: tuple[Blueprint, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sbc.kind.assemble import assemble, certificate_names
+from sbc.kind.blueprint import BETWEEN
 from sbc.kind.form import FORM
 from sbc.kind.probe import PROBE
 from sbc.kind.questions import QUESTIONS
@@ -39,6 +40,7 @@ KIND = Kind(
     ports=_ports,
     render=assemble,
     form=FORM,
+    blueprints=(BETWEEN,),
     example={
         "ports": [
             {"name": "inside", "segment": "office", "addresses": ["10.11.0.1/24"]},

@@ -9,10 +9,10 @@ from django.db.models import Count
 
 from services.lifecycle import OPEN, Health, ServiceState
 from services.models import Address, OrderItem, Pop, ProductOrder, Segment, ServiceInstance
+from services.portal.blueprints import on_sale
 from services.portal.ordering import price_of
 from services.portal.tabs import ServicePage, tabs_of
 from services.portal.topology import WORSE, Function, Net, Place, draw
-from services.registry import kinds
 from tenants.portal.page import Page
 
 #: Services that are listed beside the picture; the rest is in the list of services.
@@ -45,7 +45,7 @@ class Home(Page):
             "healths": [(health.value, well.get(health, 0)) for health in WORSE if well.get(health)],
             "segments": bool(nets),
             "open_orders": self.scope.all(ProductOrder).filter(state__in=OPEN)[:LATEST],
-            "kinds": kinds().values(),
+            "blueprints": [] if services else on_sale(),
         }
 
     def functions(self, services: list[ServiceInstance]) -> list[Function]:

@@ -54,7 +54,8 @@ class Catalogue(Page):
 
     def context(self) -> Mapping[str, Any]:
         offerings = Offering.objects.filter(on_sale=True, kind__in=kinds()).prefetch_related("sizes")
-        return {"offerings": offerings, "segments": self.scope.all(Segment).exists()}
+        blueprints = [blueprint for offering in offerings for blueprint in kinds()[offering.kind].blueprints]
+        return {"offerings": offerings, "blueprints": blueprints, "segments": self.scope.all(Segment).exists()}
 
 
 class SpecForm(Page):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from services.portal import glass, history, home, lists, metrics, order, ordering, segments, service
+from services.portal import blueprints, glass, history, home, lists, metrics, order, ordering, segments, service
 
 urlpatterns = [
     path("", home.Home.as_view(), name="home"),
@@ -21,6 +21,7 @@ urlpatterns = [
     path("services/<id:id>/remove/", ordering.Remove.as_view(), name="service-remove"),
     path("order/", ordering.Catalogue.as_view(), name="order-new"),
     path("order/place/", ordering.Place.as_view(), name="order-place"),
+    path("order/blueprints/<slug:blueprint>/", blueprints.FromBlueprint.as_view(), name="order-blueprint"),
     path("order/<slug:kind>/", ordering.Add.as_view(), name="order-add"),
     path("segments/", segments.Segments.as_view(), name="segments"),
     path("segments/new/", segments.New.as_view(), name="segment-new"),

@@ -71,6 +71,7 @@ def _record(tenant: Tenant) -> dict[str, Any]:
 IDS: dict[str, Any] = {
     "service": lambda tenant: {"id": ServiceInstance.unscoped.filter(tenant=tenant, kind="router")[0].pk},
     "order": lambda tenant: {"id": ProductOrder.unscoped.filter(tenant=tenant)[0].pk},
+    "order-blueprint": lambda _tenant: {"blueprint": "two-branches"},
     "order-add": lambda _tenant: {"kind": "router"},
     "segment-remove": lambda tenant: {"id": Segment.unscoped.filter(tenant=tenant)[0].pk},
 }
@@ -100,7 +101,7 @@ for noun, named in SECTIONS.items():
     IDS[f"sbc-{noun}"] = IDS[f"sbc-{noun}-remove"] = lambda tenant, named=named: _sbc(tenant) | {"named": named}
 IDS["sbc-record"] = _record
 #: Pages for who may order.
-FOR_OPERATORS = {"order-new", "order-add", "segment-new", "service-configuration", "service-remove"}
+FOR_OPERATORS = {"order-new", "order-add", "order-blueprint", "segment-new", "service-configuration", "service-remove"}
 #: Addresses that are posted to, and lead elsewhere when they are opened.
 POSTED = {"order-place", "segment-remove", "order-cancel", "order-retry", "service-heal", "service-revert"}
 IDS |= {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.kind import Context, Kind, Port, PortRequest
+from services.kinds.router.blueprint import BRANCHES
 from services.kinds.router.form import FORM
 from services.kinds.router.questions import QUESTIONS
 from services.kinds.router.render import render
@@ -25,6 +26,7 @@ KIND = Kind(
     ports=_ports,
     render=render,
     form=FORM,
+    blueprints=(BRANCHES,),
     example={
         "ports": [
             {"name": "lan", "segment": "office", "addresses": ["10.1.0.1/24"]},
