@@ -7,7 +7,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from services.models import Address, Segment, ServiceInstance
+from services.lifecycle import OrderState
+from services.models import Address, OrderItem, Segment, ServiceInstance
 from services.portal.topology import MOST_DRAWN, MOST_UNWELL, Function, Net, Place, What, draw, worst
 from tenants.models import Tenant, User
 from tests import world
@@ -115,3 +116,15 @@ def test_the_drawer_tells_state_addresses_and_what_can_be_done(owner: Client) ->
     assert 'id="chosen"' in page
     assert "10.1.0.1/24" in page
     assert "is Active" in page
+    assert f"/t/acme/order/router/?pop={service.pop_id}" in page, "another can be ordered at the same place"
+
+
+def test_the_drawer_offers_to_remove_what_stands_and_is_not_being_changed(owner: Client) -> None:
+    world.service(Tenant.objects.get(), Segment.unscoped.get(), "edge", OrderState.COMPLETED)
+    service = ServiceInstance.unscoped.get()
+    OrderItem.unscoped.update(state=OrderState.COMPLETED)
+    address, removal = f"/t/acme/services/{service.pk}/drawer/", f"/t/acme/services/{service.pk}/remove/"
+    assert removal in owner.get(address).content.decode()
+    viewer = Client()
+    viewer.force_login(User.objects.get(email="viewer@acme.example"))
+    assert removal not in viewer.get(address).content.decode(), "who may not order is not offered it"
