@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -79,6 +80,12 @@ def badge(state: object, text: str = "") -> SafeString:
 @register.filter
 def in_words(state: object) -> str:
     return words(state)
+
+
+@register.filter
+def pairs(mapping: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Names and values. In a template `.items` would be the entry of that name, where there is one."""
+    return list(mapping.items())
 
 
 @register.simple_tag

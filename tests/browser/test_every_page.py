@@ -92,6 +92,17 @@ def calls(border: ServiceInstance, count: int = 60) -> None:
         )
 
 
+def answers() -> list[tuple[str, str]]:
+    """Pages as they are when something was asked on them."""
+    router, border = ServiceInstance.unscoped.filter(kind="router")[0], ServiceInstance.unscoped.get(kind="sbc")
+    inquiry = router.inquiries.all()[0].pk
+    return [
+        ("service-ask-answer", f"/t/acme/services/{router.pk}/looking-glass/?question=routes&inquiry={inquiry}"),
+        ("sbc-simulator-answer", f"/t/acme/services/{border.pk}/sbc/simulator/?number=%2B4930&trunk=carrier"),
+        ("services-none", "/t/acme/services/?q=nothing-like-this"),
+    ]
+
+
 def violations(watched: Watched) -> list[str]:
     """What axe-core finds grave, each with the first place where it is."""
     if not watched.page.evaluate("typeof axe !== 'undefined'"):
@@ -108,7 +119,7 @@ def violations(watched: Watched) -> list[str]:
 
 def test_every_page_is_accessible_in_every_width_and_light(portal: Watched) -> None:
     wrong: dict[str, list[str]] = {}
-    for name, address in pages(Tenant.objects.get()):
+    for name, address in [*pages(Tenant.objects.get()), *answers()]:
         if name in POSTED:
             continue
         portal.page.set_viewport_size(WIDE)

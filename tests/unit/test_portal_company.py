@@ -180,6 +180,10 @@ def test_the_trail_is_searched_and_exported(owner: Client) -> None:
     assert Tenant.objects.get().name == "Acme Networks"
     page = owner.get("/t/acme/audit/?verb=tenant.rename").content.decode()
     assert "Acme Networks" in page
+    AuditEvent.unscoped.create(
+        tenant=Tenant.objects.get(), actor="x", actor_kind="user", verb="order.place", detail={"items": ["add edge-a"]}
+    )
+    assert "items: [&#x27;add edge-a&#x27;]" in owner.get("/t/acme/audit/").content.decode()
     export = owner.get("/t/acme/audit/?format=csv&q=tenant.rename").getvalue().decode()
     assert "tenant.rename" in export
     assert owner.post("/t/acme/settings/", {"name": " "}, follow=True).status_code == 200
