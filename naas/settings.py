@@ -357,6 +357,7 @@ NAAS_SERVICE_TABS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("Simulator", "help", "sbc-simulator"),
         ("Calls", "phone", "sbc-calls"),
         ("Records", "file-text", "sbc-records"),
+        ("Quality", "chart-line", "sbc-quality"),
         ("Source rules", "shield", "sbc-sources"),
         ("Bans", "ban", "sbc-bans"),
         ("Test calls", "phone-call", "sbc-test-calls"),

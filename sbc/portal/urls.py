@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from sbc.portal import documents, live, proof, records, simulator
+from sbc.portal import documents, live, proof, quality, records, simulator
 
 SBC = "services/<id:id>/sbc"
 
@@ -26,6 +26,7 @@ urlpatterns = [
     path(f"{SBC}/test-calls/", proof.TestCalls.as_view(), name="sbc-test-calls"),
     path(f"{SBC}/certificate/", proof.Certificate.as_view(), name="sbc-certificate"),
     path(f"{SBC}/simulator/", simulator.Simulator.as_view(), name="sbc-simulator"),
+    path(f"{SBC}/quality/", quality.Quality.as_view(), name="sbc-quality"),
     path(f"{SBC}/records/", records.Records.as_view(), name="sbc-records"),
     path(f"{SBC}/records/<int:record>/", records.Record.as_view(), name="sbc-record"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import median
 from typing import Any
 
 from django.db.models import QuerySet
@@ -11,10 +12,12 @@ from django.http import HttpRequest, HttpResponse
 from services import orders
 from services.api.read import steps_of
 from services.lifecycle import OPEN, OrderState
-from services.models import OrderItem, ProductOrder
+from services.models import DeploymentStep, OrderItem, ProductOrder
 from tenants.portal.page import Page
 from worker.report import StepState
 
+#: Steps of which it is told how long such a one usually takes.
+LATELY = 300
 #: Orders of which something can be tried again.
 LOST = frozenset({OrderState.FAILED, OrderState.CANCELLED, OrderState.PARTIAL})
 
@@ -25,7 +28,9 @@ class Order(Page):
 
     def context(self) -> Mapping[str, Any]:
         order = self.scope.get(ProductOrder, self.kwargs["id"])
-        items = [(item, _progress(item)) for item in self.items(order)]
+        listed = list(self.items(order))
+        usual = self.usual({item.instance.kind for item in listed}) if order.state in OPEN else {}
+        items = [(item, _progress(item, usual)) for item in listed]
         return {
             "title": f"Order {order.pk}",
             "order": order,
@@ -35,14 +40,26 @@ class Order(Page):
             "retries": self.scope.all(ProductOrder).filter(retry_of=order),
         }
 
+    def usual(self, kinds: set[str]) -> dict[tuple[str, str], float]:
+        """How long each action took lately with services of these kinds: medians in milliseconds."""
+        done = self.scope.all(DeploymentStep).filter(state=StepState.DONE, duration_ms__isnull=False)
+        lately = done.filter(deployment__instance__kind__in=kinds).order_by("-started_at")
+        took: dict[tuple[str, str], list[float]] = {}
+        for step in lately.select_related("deployment__instance")[:LATELY]:
+            took.setdefault((step.deployment.instance.kind, step.action), []).append(step.duration_ms or 0.0)
+        return {key: median(durations) for key, durations in took.items()}
+
     def items(self, order: ProductOrder) -> QuerySet[OrderItem]:
         rows: QuerySet[OrderItem] = order.items.select_related("instance", "size")
         return rows.prefetch_related("instance__deployments__steps")
 
 
-def _progress(item: OrderItem) -> dict[str, Any]:
+def _progress(item: OrderItem, usual: Mapping[tuple[str, str], float]) -> dict[str, Any]:
     """The steps of an item, and how many of them are done, in hundredths."""
     steps = steps_of(item)
+    for step in steps:
+        if step.state == StepState.RUNNING:
+            step.usual = usual.get((item.instance.kind, step.action))  # type: ignore[attr-defined]  # for the template
     mine = [step for step in steps if step.generation == item.generation]
     total = max((step.total for step in mine), default=0)
     done = sum(1 for step in mine if step.state == StepState.DONE)

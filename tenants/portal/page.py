@@ -6,12 +6,14 @@ belong to is not there.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -24,6 +26,8 @@ from tenants import converters, scope, wall
 from tenants.actor import Actor, Role
 from tenants.api.authentication import acting, refuse_suspended
 from tenants.models import Membership
+
+log = logging.getLogger(__name__)
 
 #: Under which the session keeps the tenant that its person looked at last.
 LAST_TENANT = "tenant"
@@ -65,6 +69,11 @@ class Page(View):
             return super().dispatch(request, *args, **kwargs)
         except NotFound as missing:
             raise Http404(missing.detail) from missing
+        except OperationalError as busy:
+            log.warning("the database did not answer a page: %s", busy)
+            answer = render(request, "portal/busy.html", status=503)
+            answer["Retry-After"] = "2"
+            return answer
         except Refusal as refused:
             return self.refuse(refused)
 

@@ -6,15 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
+from django.utils import timezone
 
 from naas.urls import PORTAL
 from sbc.models import CallRecord
 from services.lifecycle import OrderState, ServiceState
-from services.models import OrderItem, ProductOrder, Segment, ServiceInstance
+from services.models import Deployment, DeploymentStep, OrderItem, ProductOrder, Segment, ServiceInstance
 from tenants.models import ApiToken, AuditEvent, Invitation, Membership, Tenant, TenantStatus, User
 from tests import world
+from worker.report import StepState
 
 pytestmark = pytest.mark.django_db
 
@@ -90,7 +93,7 @@ OF_SERVICE = [
 ]
 IDS |= dict.fromkeys((f"service-{page}" for page in OF_SERVICE), IDS["service"])
 IDS |= dict.fromkeys(("order-cancel", "order-retry"), IDS["order"])
-LIVE = ("trunk-states", "calls", "bans", "test-calls", "certificate")
+LIVE = ("trunk-states", "calls", "bans", "test-calls", "certificate", "quality")
 SECTIONS = {"trunk": "carrier", "route": "out", "source": "rule"}
 IDS |= dict.fromkeys(
     [f"sbc-{page}" for page in ("trunks", "routes", "sources", "emergency", "simulator", "records", *LIVE)]
@@ -178,6 +181,20 @@ def test_a_suspended_tenants_page_says_so(acme: Tenant, owner: Client) -> None:
     assert "Acme is suspended; ask the provider" in answer.content.decode()
 
 
+def test_a_database_that_does_not_answer_is_said_so_and_the_page_can_be_asked_again(
+    acme: Tenant, owner: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr("services.portal.segments.Segments.rows", locked)
+    answer = owner.get("/t/acme/segments/?q=x")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "2")
+    page = answer.content.decode()
+    assert "The database did not answer in time" in page
+    assert 'href="/t/acme/segments/?q=x"' in page
+
+
 def test_the_front_door_leads_to_the_tenant_one_was_in_last(acme: Tenant, globex: Tenant, owner: Client) -> None:
     globex.memberships.create(tenant=globex, user=User.objects.get(email="owner@acme.example"), role="viewer")
     owner.get("/t/globex/orders/")
@@ -246,3 +263,24 @@ def test_every_page_of_the_portal_is_named_once() -> None:
     names = [entry.name for entry in PORTAL]
     assert len(names) == len(set(names))
     assert get_resolver().namespace_dict["portal"]
+
+
+def test_a_step_that_goes_on_tells_how_long_such_a_one_usually_takes(acme: Tenant, owner: Client) -> None:
+    deployment = Deployment.unscoped.filter(tenant=acme, instance__name="edge")[0]
+    for position, took in enumerate((100.0, 300.0, 9000.0), start=10):
+        DeploymentStep.unscoped.create(
+            tenant=acme,
+            deployment=deployment,
+            generation=1,
+            run="r0",
+            position=position,
+            total=13,
+            action="Configure",
+            subject="edge",
+            reason="it differs",
+            state=StepState.DONE,
+            started_at=timezone.now(),
+            duration_ms=took,
+        )
+    order = ProductOrder.unscoped.filter(items__instance__name="edge")[0]
+    assert "now, usually 300 ms" in owner.get(f"/t/acme/orders/{order.pk}/").content.decode()

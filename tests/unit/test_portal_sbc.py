@@ -212,6 +212,20 @@ def test_records_are_searched_narrowed_and_summed_up(border: ServiceInstance, ow
     assert "'=cmd()" in export, "no formula reaches a spreadsheet"
 
 
+def test_quality_is_told_by_trunk_over_time_and_in_sum(border: ServiceInstance, owner: Client) -> None:
+    now = timezone.now()
+    for number, (mos, answered) in enumerate([(4.3, now), (3.1, now), (None, None)]):
+        call(border, f"q{number}", to_trunk="carrier", mos=mos, answered=answered, duration_ms=60_000, cause="busy")
+    page = owner.get(at(border, "quality/"))
+    (carrier,) = page.context["sums"]
+    assert (carrier["who"], carrier["calls"], carrier["ratio"]) == ("to carrier", 3, 66.67)
+    charts = {chart["title"]: chart for chart in page.context["charts"]}
+    assert set(charts) == {"Calls", "Answered", "MOS"}, "what nobody reported has no chart"
+    assert charts["MOS"]["data"]["series"][0]["points"][0][1:] == [3.1, 3.1, 4.3]
+    CallRecord.unscoped.update(started=now - timedelta(days=40))
+    assert "Every call that has ended" in owner.get(at(border, "quality/?range=31d")).content.decode()
+
+
 def test_one_record_tells_both_legs_and_says_what_was_not_reported(border: ServiceInstance, owner: Client) -> None:
     heard = {"mos": 4.21, "loss": 0.5, "jitter": 3, "round_trip": None}
     made = call(border, "a", caller="+491", called="+4922", quality={"caller": heard, "callee": None}, attempts=[
