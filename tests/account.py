@@ -1,7 +1,7 @@
 """Opens a tenant in the installation that the environment names: `python -m tests.account POP SITE=INTERFACE ...`.
 
 A program of its own, because a test process has settings of its own. Prints the token and
-the ids of the UNIs as JSON.
+the ids of the UNIs as JSON. An owner is invited, whose mail is in the installation's folder.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from decimal import Decimal
 
 import django
 
+#: Who is invited to be the tenant's owner.
+OWNER = "ann@customer.example"
+
 
 def main(pop_slug: str, *unis: str) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "naas.settings")
@@ -21,7 +24,7 @@ def main(pop_slug: str, *unis: str) -> None:
     from services.models import Pop, PopStatus, Uni
     from services.registry import kinds
     from tenants.actor import Actor, Role, Staff
-    from tenants.verbs import members, quotas, tokens
+    from tenants.verbs import invitations, members, quotas, tokens
 
     for kind in kinds().values():
         publish(kind)
@@ -34,7 +37,8 @@ def main(pop_slug: str, *unis: str) -> None:
         site, _, interface = uni.partition("=")
         made[site] = Uni.unscoped.create(tenant=tenant, pop_id=pop_slug, name=site, interface=interface).pk
     issued = tokens.issue(actor=Actor.system(tenant), name="tests", role=Role.OWNER)
-    sys.stdout.write(json.dumps({"token": issued.plaintext, "unis": made, "tenant": tenant.pk}))
+    invitations.invite(actor=Actor.system(tenant), email=OWNER, role=Role.OWNER, page="http://site.example/invitation/")
+    sys.stdout.write(json.dumps({"token": issued.plaintext, "unis": made, "tenant": tenant.pk, "slug": tenant.slug}))
 
 
 if __name__ == "__main__":

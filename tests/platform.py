@@ -110,8 +110,7 @@ class Platform:
         for name in (WEB, CORE, BEAT, WORKER, HEALER):
             self.run(name)
         self._open_account()
-        url = f"http://127.0.0.1:{self.settings['NAAS_WEB_PORT']}"
-        wait_for(lambda: up.is_healthy(url), "the web process answering", 60)
+        self._wait_for_web()
 
     def close(self) -> None:
         """Stop the processes and remove everything that carries the PoP's name."""
@@ -125,6 +124,16 @@ class Platform:
             subprocess.run(["ip", "netns", "delete", self.fabric], check=False)
         self.client.close()
         shutil.rmtree(self.place.var, ignore_errors=True)
+
+    def start_pages(self) -> None:
+        """What pages need besides: their static files, which the web process learns of when it starts."""
+        self.manage("collectstatic", "--no-input", "--verbosity", "0")
+        self.restart(WEB)
+        self._wait_for_web()
+
+    def _wait_for_web(self) -> None:
+        url = f"http://127.0.0.1:{self.settings['NAAS_WEB_PORT']}"
+        wait_for(lambda: up.is_healthy(url), "the web process answering", 60)
 
     def run(self, name: str, *, environment: Mapping[str, str] | None = None) -> None:
         """Start one of the processes, as the leader of a process group of its own."""
@@ -232,11 +241,21 @@ class Platform:
         unis = [f"{site}={interface}" for site, interface in self.unis.items()]
         account = json.loads(self.run_inside("tests.account", self.pop, *unis))
         self.uni_ids: dict[str, str] = account["unis"]
+        self.tenant: str = account["slug"]
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{self.settings['NAAS_WEB_PORT']}/api/v1/",
             headers={"Authorization": f"Bearer {account['token']}"},
             timeout=30,
         )
+
+    def mail_to(self, address: str) -> str:
+        """The latest mail to an address, once there is one."""
+
+        def found() -> str:
+            mails = sorted((self.place.var / "mail").glob("*.log"), key=lambda file: file.stat().st_mtime, reverse=True)
+            return next((text for text in (mail.read_text() for mail in mails) if f"To: {address}" in text), "")
+
+        return str(wait_for(found, f"a mail to {address}"))
 
     # --- the API ----------------------------------------------------------------------
 
