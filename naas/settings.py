@@ -345,6 +345,8 @@ NAAS_PORTAL_NAVIGATION = (
     ("Audit trail", "file-text", "audit", "audit"),
     ("Settings", "settings", "settings", "settings"),
 )
+#: What the portal's search asks, each a function of `services.portal.search`'s kind.
+NAAS_PORTAL_SEARCH = ("services.portal.search.pages", "services.portal.search.objects", "sbc.portal.search.objects")
 #: Pages of these that not every member may see: they stand in the sidebar of who may.
 NAAS_PORTAL_ROLES = {"order-new": "operator", "tokens": "owner", "audit": "operator"}
 #: What the provider's own Prometheus shows at /metrics to see the samples of all tenants; empty: nobody does.

@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from services.portal import blueprints, glass, history, home, lists, metrics, order, ordering, segments, service
+from services.portal import blueprints, glass, history, home, lists, metrics, order, ordering, search, segments, service
 
 urlpatterns = [
     path("", home.Home.as_view(), name="home"),
+    path("search/", search.Search.as_view(), name="search"),
     path("services/", lists.Services.as_view(), name="services"),
     path("services/<id:id>/", service.Service.as_view(), name="service"),
     path("services/<id:id>/configuration/", ordering.Configuration.as_view(), name="service-configuration"),

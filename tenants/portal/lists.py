@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.core.paginator import Paginator
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -100,8 +102,11 @@ class ListPage(Page):
         return chosen
 
     def get(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponseBase:
-        if request.GET.get("format") == "csv":
-            return self._export()
+        match request.GET.get("format"):
+            case "csv":
+                return self._export("csv", "text/csv; charset=utf-8", self._lines())
+            case "json":
+                return self._export("json", "application/json", self._entries())
         return self.show(self.context())
 
     def context(self) -> Mapping[str, Any]:
@@ -116,16 +121,26 @@ class ListPage(Page):
             "narrowing": [(f, list(f.choices(self)), self.request.GET.get(f.name, "")) for f in self.filters],
         }
 
-    def _export(self) -> HttpResponseBase:
-        answer = StreamingHttpResponse(self._lines(), content_type="text/csv; charset=utf-8")
-        answer["Content-Disposition"] = f'attachment; filename="{self.title.lower().replace(" ", "-")}.csv"'
+    def _export(self, ending: str, content_type: str, parts: Iterable[str]) -> HttpResponseBase:
+        answer = StreamingHttpResponse(parts, content_type=content_type)
+        answer["Content-Disposition"] = f'attachment; filename="{self.title.lower().replace(" ", "-")}.{ending}"'
         return answer
+
+    def _entries(self) -> Iterator[str]:
+        """A JSON array, an object for each row with the columns by their titles."""
+        before = "["
+        for row in self.found().iterator(ROWS):
+            entry = {column.title: column.text(row) for column in self.columns if column.title}
+            yield before + json.dumps(entry, cls=DjangoJSONEncoder)
+            before = ",\n"
+        yield "]" if before != "[" else "[]"
 
     def _lines(self) -> Iterator[str]:
         writer = csv.writer(_Echo())
-        yield writer.writerow([column.title for column in self.columns])
+        columns = [column for column in self.columns if column.title]
+        yield writer.writerow([column.title for column in columns])
         for row in self.found().iterator(ROWS):
-            yield writer.writerow([_harmless(column.text(row)) for column in self.columns])
+            yield writer.writerow([_harmless(column.text(row)) for column in columns])
 
 
 def _harmless(value: object) -> str:

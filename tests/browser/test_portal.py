@@ -102,3 +102,20 @@ def test_the_network_is_a_picture_and_a_click_opens_a_drawer(portal: Watched) ->
     ServiceInstance.unscoped.filter(name="edge-b").update(health="down")
     page.locator("#healths", has_text="Down").wait_for(timeout=30_000)
     clean(portal)
+
+
+def test_everything_is_found_by_keyboard_alone(portal: Watched) -> None:
+    page = portal.open("/t/acme/orders/")
+    page.keyboard.press("Control+k")
+    page.locator("dialog.palette a", has_text="Overview").wait_for()
+    page.keyboard.type("edge-b")
+    page.locator("dialog.palette a", has_text="edge-a").wait_for(state="detached")
+    page.locator("dialog.palette a.active", has_text="edge-b").wait_for()
+    shoot(portal, "palette", whole=False)
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="edge-b").wait_for()
+    page.keyboard.press("Control+k")
+    page.locator("dialog.palette[open]").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("dialog.palette[open]").wait_for(state="detached")
+    clean(portal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -232,6 +233,17 @@ def test_a_list_has_pages_that_keep_what_was_asked_for(acme: Tenant, owner: Clie
     page = owner.get("/t/acme/services/?q=leaf-&sort=name&page=2")
     assert [row.name for row in page.context["rows"]] == [f"leaf-{number}" for number in range(50, 60)]
     assert '?q=leaf-&amp;sort=name&amp;page=1"' in page.content.decode()
+
+
+def test_a_list_is_exported_as_json_as_it_was_asked_for(acme: Tenant, owner: Client) -> None:
+    answer = owner.get("/t/acme/services/?format=json&sort=name&kind=router")
+    exported = json.loads(answer.getvalue())
+    assert [(row["Name"], row["Kind"]) for row in exported] == [("edge", "router"), ("old", "router")]
+    assert answer["Content-Disposition"] == 'attachment; filename="services.json"'
+    assert json.loads(owner.get("/t/acme/services/?format=json&q=nothing-like-it").getvalue()) == []
+    for name, address in pages(acme):
+        if name in ("segments", "orders", "team", "tokens", "audit", "sbc-records", "sbc-trunks", "sbc-routes"):
+            assert json.loads(owner.get(f"{address}?format=json").getvalue()), name
 
 
 def test_a_list_is_exported_without_formulas(acme: Tenant, owner: Client) -> None:
