@@ -26,12 +26,13 @@ USER, PASSWORD, REALM = "line-1", "correct horse, battery", "registrar.example"
 AT = f"sip:{OUTSIDE}.7:5060"
 CONTACT = f"sip:{USER}@{OUTSIDE}.1:5060"
 TRUNK = Trunk("line", (f"{OUTSIDE}.7/32",), (Address(AT),), side="outside", contact=USER)
+REGISTERED = Registration(f"sip:{REALM}", f"sip:{USER}@{REALM}", CONTACT, 3600, (AT,))
 REGISTERING = dataclasses.replace(
     CALLS["carrier"],
     host=REALM,
     user=USER,
     password=PASSWORD,
-    registration=Registration(f"sip:{REALM}", f"sip:{USER}@{REALM}", CONTACT, 3600, (AT,)),
+    registration=REGISTERED,
 )
 
 
@@ -155,6 +156,65 @@ def test_a_call_from_the_registrar_to_the_contact_is_one_of_the_trunk_for_the_nu
     finally:
         caller.close()
         callee.close()
+
+
+# --- a registration that is no longer wanted ---
+
+
+def farewells(there: Registrar) -> list[Message]:
+    """The requests that take the contact away, proved by the password."""
+    ended = [asked for asked in there.asked("REGISTER") if asked.headers["contact"].endswith(";expires=0")]
+    return [asked for asked in ended if is_proved(asked, REALM, USER, PASSWORD)]
+
+
+def remove(box: Box, calls: Calls = REGISTERING) -> None:
+    box.put((), instead_of=trunk_entries(TRUNK, calls))
+
+
+def test_a_trunk_that_is_removed_is_unregistered_and_one_that_comes_back_is_registered(box: Box) -> None:
+    with registrar(box) as there:
+        load(box)
+        until(lambda: state(box)["state"] == "registered")
+        remove(box)
+        until(lambda: len(farewells(there)) == 1)
+        assert farewells(there)[0].headers["contact"].startswith(f"<{CONTACT}>")
+        assert farewells(there)[0].headers["expires"] == "0"
+        until(lambda: box.redis().exists("live:bound") == 0)
+        back = time.monotonic()
+        box.put(trunk_entries(TRUNK, REGISTERING))
+        until(lambda: len(there.asked("REGISTER", back)) == 2)
+        until(lambda: state(box)["state"] == "registered")
+        assert len(farewells(there)) == 1
+
+
+def test_it_is_unregistered_also_when_signalling_and_registrar_were_away(box: Box) -> None:
+    with registrar(box):
+        load(box)
+        until(lambda: state(box)["state"] == "registered")
+    box.kill("kamailio")
+    remove(box)
+    box.restart("kamailio")
+    until(box.answers)
+    until(lambda: [kept.split()[2] for kept in box.redis().hvals("live:bound")] == ["1"])
+    with registrar(box) as there:
+        until(lambda: len(farewells(there)) == 1, 40)
+        until(lambda: box.redis().exists("live:bound") == 0)
+
+
+def test_a_changed_trunk_is_unregistered_where_its_contact_is_another_and_not_otherwise(box: Box) -> None:
+    with registrar(box) as there:
+        load(box)
+        until(lambda: state(box)["state"] == "registered")
+        longer = dataclasses.replace(REGISTERING, registration=dataclasses.replace(REGISTERED, expires=7200))
+        box.put(trunk_entries(TRUNK, longer))
+        until(lambda: [kept.split()[3] for kept in box.redis().hvals("live:bound")] == ["7200"])
+        assert farewells(there) == []
+        moved = dataclasses.replace(REGISTERED, contact=CONTACT.replace(USER, "line-2"))
+        box.put(trunk_entries(TRUNK, dataclasses.replace(REGISTERING, registration=moved)))
+        until(lambda: len(farewells(there)) == 1)
+        assert farewells(there)[0].headers["contact"].startswith(f"<{CONTACT}>")
+        until(lambda: state(box)["state"] == "registered")
+        assert len(farewells(there)) == 1
 
 
 # --- calls to a trunk that asks for a password ---

@@ -10,6 +10,9 @@
 --   live:down            set of "<trunk> <URI>": addresses that are down
 --   sbc:names, live:names  see steering/names.py: what a URI after "name:" stands for
 --   live:registered      sorted set: trunk -> until when (ms) the SBC is registered there
+--   live:bound           registration (REGISTER, trunk, digest of its entry) -> until when (ms) the registrar may have our
+--                        contact, when it was asked last (0: that was answered), how often it was told to forget it, and
+--                        the entry with addresses for its names; what is here and no more in the tables is unregistered
 --
 -- An entry that changes is another thing to ask, due at once; what is due and is no longer in the tables is forgotten.
 -- So nothing has to be told that tables have changed, and a lost answer costs one question.
@@ -164,18 +167,27 @@ end
 local FIRST_PAUSE, LONGEST_PAUSE, REFRESH, SHORTEST = 10, 600, 0.8, 10
 -- Milliseconds until a registrar whose name was not found is looked for again.
 local NAMELESS = 1000
+-- How often a registrar is told to forget us, and how long (ms) a question may still be on its way.
+local MOST_FAREWELLS, UNDER_WAY = 10, 6000
+-- Where the addresses of a registrar begin in its entry.
+local REGISTRAR = 9
+
+-- A registration of the tables, or of `live:bound`, taken apart.
+local function parsed(trunk, entry)
+  local parts = split(entry)
+  return {
+    entry = entry, name = named('REGISTER', trunk, entry), expires = tonumber(parts[1]), socket = parts[2],
+    request = parts[3], address = parts[4], contact = parts[5], user = parts[6], password = parts[7], realm = parts[8],
+    uris = found_of(trunk, {unpack(parts, REGISTRAR)}),
+  }
+end
 
 local function registration_of(trunk)
   local entry = redis.call('HGET', 'sbc:registrations', trunk)
   if not entry then
     return nil
   end
-  local parts = split(entry)
-  return {
-    name = named('REGISTER', trunk, entry), expires = tonumber(parts[1]), socket = parts[2], request = parts[3],
-    address = parts[4], contact = parts[5], user = parts[6], password = parts[7], realm = parts[8],
-    uris = found_of(trunk, {unpack(parts, 9)}),
-  }
+  return parsed(trunk, entry)
 end
 
 -- How a registration stands, blank-separated: expires, until, since, code, answered, tries, and the digest of the entry.
@@ -199,8 +211,29 @@ local function keep(registration, trunk, standing)
   redis.call('ZADD', 'live:registered', standing.till, trunk)
 end
 
+-- Notes that the registrar may have our contact from now on, whatever becomes of the question. Names are looked up
+-- for those in the tables only, so what they stand for is kept with it.
+local function bind(registration, seconds, asked, now)
+  local kept = redis.call('HGET', 'live:bound', registration.name)
+  local till = math.max(now + seconds * 1000, asked > 0 and kept and tonumber(kept:match('^%d+')) or 0)
+  local parts = split(registration.entry)
+  local entry = table.concat({table.concat(parts, '\t', 1, REGISTRAR - 1), unpack(registration.uris)}, '\t')
+  redis.call('HSET', 'live:bound', registration.name, ('%d %d 0 %s'):format(till, asked, entry))
+end
+
 local function pause(tries, addresses)
   return math.min(FIRST_PAUSE * 2 ^ math.floor((math.max(tries, 1) - 1) / addresses), LONGEST_PAUSE)
+end
+
+local function request_to(registration, trunk, uri, expires, about)
+  local headers = ('Contact: <%s>;expires=%d\r\nExpires: %d\r\n'):format(registration.contact, expires, expires)
+  if registration.realm ~= '' then
+    headers = headers .. 'hide-realm: ' .. registration.realm .. '\r\n'
+  end
+  return question{
+    'REGISTER', uri, registration.socket, registration.request, registration.address, registration.address, about,
+    headers, registration.user, registration.password,
+  }
 end
 
 -- The question to a registrar, and when to ask again unless it says otherwise; nothing when `due` is not wanted now.
@@ -220,16 +253,9 @@ local function register(trunk, due, now)
   local uri = registration.uris[standing.tries % #registration.uris + 1]
   standing.tries = standing.tries + 1
   keep(registration, trunk, standing)
-  local headers = ('Contact: <%s>;expires=%d\r\nExpires: %d\r\n'):format(registration.contact, standing.expires,
-    standing.expires)
-  if registration.realm ~= '' then
-    headers = headers .. 'hide-realm: ' .. registration.realm .. '\r\n'
-  end
-  local found = question{
-    'REGISTER', uri, registration.socket, registration.request, registration.address, registration.address,
-    'REGISTER ' .. trunk, headers, registration.user, registration.password,
-  }
-  return {found}, now + pause(standing.tries, #registration.uris) * 1000
+  bind(registration, standing.expires, now, now)
+  return {request_to(registration, trunk, uri, standing.expires, 'REGISTER ' .. trunk)},
+    now + pause(standing.tries, #registration.uris) * 1000
 end
 
 -- For how many seconds the registrar keeps our contact, of all those that it lists.
@@ -258,6 +284,7 @@ local function register_answered(trunk, code, told, now)
     seconds = math.max(seconds > 0 and seconds or standing.expires, SHORTEST)
     standing.since = standing.till > now and standing.since or now
     standing.till, standing.tries, due = now + seconds * 1000, 0, now + math.floor(seconds * 1000 * REFRESH)
+    bind(registration, seconds, 0, now)
   elseif code == 423 and (tonumber(parts[2]) or 0) > standing.expires then
     standing.expires, due = tonumber(parts[2]), now
   end
@@ -267,18 +294,90 @@ local function register_answered(trunk, code, told, now)
   end
 end
 
+-- What is no longer registered -------------------------------------------------------------
+
+local function bound(name)
+  local kept = redis.call('HGET', 'live:bound', name)
+  local till, asked, told, entry = (kept or ''):match('^(%d+) (%d+) (%d+) (.*)$')
+  if not till then
+    return nil
+  end
+  return {till = tonumber(till), asked = tonumber(asked), told = tonumber(told), entry = entry}
+end
+
+-- Whether a registration in the tables has this contact at this registrar: to take it away there would be its end too. So it is
+-- where a password was changed, or a trunk got another name.
+local function is_used(registration)
+  for _, entry in ipairs(redis.call('HVALS', 'sbc:registrations')) do
+    local parts = split(entry)
+    if parts[3] == registration.request and parts[4] == registration.address and parts[5] == registration.contact then
+      return true
+    end
+  end
+  return false
+end
+
+-- Looks at some of those that may have our contact, and has those told to forget it that are in the tables no more.
+local function enrol_leaving(cursor, now)
+  local page = redis.call('HSCAN', 'live:bound', cursor, 'COUNT', PAGE)
+  for at = 1, #page[2], 2 do
+    local name = page[2][at]
+    local trunk = name:match('^%S+ (%S+)')
+    local entry = redis.call('HGET', 'sbc:registrations', trunk)
+    if not entry or named('REGISTER', trunk, entry) ~= name then
+      local binding = bound(name)
+      redis.call('ZADD', 'live:due', 'NX', binding.asked > 0 and binding.asked + UNDER_WAY or now, 'UN' .. name)
+    end
+  end
+  return page[1]
+end
+
+-- The question that takes our contact away, and when to ask again; nothing when that is of no use any more.
+local function unregister(trunk, due, now)
+  local name = due:sub(#'UN' + 1)
+  local binding, present = bound(name), redis.call('HGET', 'sbc:registrations', trunk)
+  if not binding or present and named('REGISTER', trunk, present) == name then
+    return nil
+  end
+  local registration = parsed(trunk, binding.entry)
+  local addresses = #registration.uris
+  if addresses == 0 or binding.told >= MOST_FAREWELLS or binding.till <= now or is_used(registration) then
+    redis.call('HDEL', 'live:bound', name)
+    return nil
+  end
+  -- Should it come back to the tables, it is registered at once.
+  redis.call('ZREM', 'live:due', name)
+  if (redis.call('HGET', peer(trunk), 'REGISTER') or ''):match('%x+$') == name:match('%x+$') then
+    redis.call('HDEL', peer(trunk), 'REGISTER')
+    redis.call('ZREM', 'live:registered', trunk)
+  end
+  local uri = registration.uris[binding.told % addresses + 1]
+  local told = binding.told + 1
+  redis.call('HSET', 'live:bound', name, ('%d 0 %d %s'):format(binding.till, told, binding.entry))
+  return {request_to(registration, trunk, uri, 0, due)}, now + pause(told, addresses) * 1000
+end
+
+-- Any answer but silence and one of a registrar that cannot now is the end of it.
+local function unregister_answered(name, code)
+  if code ~= SILENCE and code ~= 408 and code < 500 or code >= 600 then
+    redis.call('HDEL', 'live:bound', name)
+    redis.call('ZREM', 'live:due', 'UN' .. name)
+  end
+end
+
 -- What Kamailio calls ----------------------------------------------------------------------
 
-local ASKED = {OPTIONS = options, REGISTER = register}
+local ASKED = {OPTIONS = options, REGISTER = register, UNREGISTER = unregister}
 
 -- What is to be asked now. Arguments: where to go on in the tables, how many questions at most (a trunk's come
 -- together). Answers where to go on next time, then a question each.
 local function questions(_, arguments)
   local now, left = clock(arguments[3]), tonumber(arguments[2])
-  local checks, registrations = arguments[1]:match('^(%d+):?(%d*)$')
-  local answer = {('%s:%s'):format(
+  local checks, registrations, leaving = arguments[1]:match('^(%d+):?(%d*):?(%d*)$')
+  local answer = {('%s:%s:%s'):format(
     enrol('OPTIONS', 'sbc:checks', checks, now),
-    enrol('REGISTER', 'sbc:registrations', registrations ~= '' and registrations or '0', now)
+    enrol('REGISTER', 'sbc:registrations', registrations ~= '' and registrations or '0', now),
+    enrol_leaving(leaving ~= '' and leaving or '0', now)
   )}
   for _, due in ipairs(redis.call('ZRANGE', 'live:due', '-inf', now, 'BYSCORE', 'LIMIT', 0, left)) do
     if left <= 0 then
@@ -305,6 +404,8 @@ local function answered(_, arguments)
   local code, now = tonumber(arguments[2]), clock(arguments[4])
   if method == 'REGISTER' then
     register_answered(trunk, code, arguments[3], now)
+  elseif method == 'UNREGISTER' then
+    unregister_answered(('REGISTER %s %s'):format(trunk, uri), code)
   else
     options_answered(trunk, uri, code, now)
   end
