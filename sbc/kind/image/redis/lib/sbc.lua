@@ -778,6 +778,16 @@ local function standing()
   return answer
 end
 
+-- How the SBC proves itself to a trunk that asks for it within a call: user, realm and password, nothing where it has none.
+local function proof(_, arguments)
+  local trunk = known_trunk(arguments[1])
+  local calls = trunk and split(trunk.calls)
+  if not calls or calls[5] == '' then
+    return false
+  end
+  return table.concat(calls, '\t', 5, 7)
+end
+
 -- Where NATs must be kept from forgetting us: pairs of a socket of ours and a URI, each once. Over TCP the kernel does it.
 local function bindings()
   local answer, known = {}, {}
@@ -818,6 +828,7 @@ redis.register_function{
   callback = function(_, arguments) return cjson.encode(quality(arguments[1], arguments, 2)) end,
   flags = {'no-writes'},
 }
+redis.register_function{function_name = 'proof', callback = proof, flags = {'no-writes'}}
 redis.register_function{function_name = 'media', callback = media, flags = {'no-writes'}}
 redis.register_function{function_name = 'decide', callback = decide, flags = {'no-writes'}}
 -- The bans in force: address, then reason, since and until.
