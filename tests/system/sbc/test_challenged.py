@@ -105,3 +105,23 @@ def test_a_calling_trunk_that_challenges_is_answered_as_well(box: Box, pair: tup
     caller.reply(asked_and_proved(caller, "BYE", 407), 200)
     assert callee.answer_to("BYE").code == 200
     nothing_was_seen(box, callee)
+
+
+def test_numbers_still_grow_when_signalling_was_killed_meanwhile(box: Box, pair: tuple[Phone, Phone]) -> None:
+    caller, callee = pair
+    connect(caller, callee)
+    caller.request("UPDATE")
+    proved = asked_and_proved(callee, "UPDATE", 401)
+    callee.reply(proved, 200)
+    assert caller.answer_to("UPDATE").code == 200
+    until(lambda: box.redis(1).keys("dialog_vars:entry::*:cseq_diff") != [])
+    box.kill("kamailio")
+    box.restart("kamailio")
+    until(box.answers)
+    caller.request("BYE")
+    bye = callee.asked("BYE")
+    assert number(bye) > number(proved)
+    callee.reply(bye, 200)
+    answer = caller.answer_to("BYE")
+    assert (answer.code, number(answer)) == (200, caller.cseq)
+    until(lambda: box.counted() == {})
