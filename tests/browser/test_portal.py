@@ -119,3 +119,15 @@ def test_everything_is_found_by_keyboard_alone(portal: Watched) -> None:
     page.keyboard.press("Escape")
     page.locator("dialog.palette[open]").wait_for(state="detached")
     clean(portal)
+
+
+def test_a_page_says_that_the_platform_does_not_answer_and_catches_up(portal: Watched) -> None:
+    service = ServiceInstance.unscoped.get(name="edge-a")
+    page = portal.open(f"/t/acme/services/{service.pk}/")
+    page.route("**/services/**", lambda route: route.abort())
+    page.get_by_role("status").get_by_text("No answer from the platform").wait_for()
+    shoot(portal, "no-answer", whole=False)
+    ServiceInstance.unscoped.filter(pk=service.pk).update(health="failed", health_reason="the fibre is cut")
+    page.unroute("**/services/**")
+    page.get_by_text("the fibre is cut").first.wait_for()
+    page.get_by_text("No answer from the platform").wait_for(state="detached")

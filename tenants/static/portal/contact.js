@@ -1,0 +1,14 @@
+// Says when what a page looks for by itself does not come, and when it comes again.
+(() => {
+  const said = document.getElementById("contact");
+  const words = (text) => { if (said && said.textContent !== text) said.textContent = text; };
+  // Only what the page asks by itself tells anything: a form says on its own what became of it.
+  const own = (event) => event.detail?.ctx?.sourceEvent?.type === "every";
+
+  document.addEventListener("htmx:error", (event) => {
+    if (own(event)) words("No answer from the platform: what you see may be old. This page goes on asking.");
+  });
+  document.addEventListener("htmx:after:request", (event) => {
+    if (own(event) && event.detail.ctx.response.status < 500) words("");
+  });
+})();
