@@ -131,3 +131,15 @@ def test_a_page_says_that_the_platform_does_not_answer_and_catches_up(portal: Wa
     page.unroute("**/services/**")
     page.get_by_text("the fibre is cut").first.wait_for()
     page.get_by_text("No answer from the platform").wait_for(state="detached")
+
+
+def test_an_answer_that_is_an_error_takes_nothing_off_a_page(portal: Watched) -> None:
+    service = ServiceInstance.unscoped.get(name="edge-a")
+    page = portal.open(f"/t/acme/services/{service.pk}/")
+    page.route(
+        "**/services/**", lambda route: route.fulfill(status=503, body="<h1>busy</h1>", content_type="text/html")
+    )
+    page.get_by_role("status").get_by_text("No answer from the platform").wait_for()
+    page.get_by_text("BGP established").wait_for()
+    page.unroute("**/services/**")
+    page.get_by_text("No answer from the platform").wait_for(state="detached")
