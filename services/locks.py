@@ -2,7 +2,7 @@
 
 On SQLite every write transaction is exclusive from its start (`transaction_mode`
 IMMEDIATE), so these locks matter on PostgreSQL only. Always the tenant first, then PoPs in
-the order of their slugs, so that nobody waits in a circle. A report of a PoP is a write like any other.
+the order of their slugs, so that nobody waits in a circle. What a PoP says is a write like any other.
 """
 
 from __future__ import annotations

@@ -55,18 +55,34 @@ def take(report: Report) -> None:
     orders.settle(deployment=deployment)
 
 
-@transaction.atomic
 def beat(heartbeat: Beat) -> None:
-    """The PoP lives. What it does not keep, or keeps at an older generation, is behind and will be sent again."""
+    """The PoP lives. What it does not keep, or keeps at an older generation, is behind and will be sent again.
+
+    Broken off in between, the next heartbeat does the rest.
+    """
     seen = datetime.fromtimestamp(heartbeat.at, UTC)
+    # By itself: nobody who holds a tenant may wait for a PoP that waits for the tenant.
     Pop.objects.filter(slug=heartbeat.pop).update(last_seen_at=seen)
     kept = {instance: generation for instance, generation, _ in heartbeat.instances}
-    for deployment in Deployment.unscoped.filter(pop=heartbeat.pop, observed_generation__gt=0):
-        generation = kept.get(deployment.instance_id, 0)
-        fresh = deployment.reported_at is not None and (seen - deployment.reported_at).total_seconds() < SETTLING
-        if generation < deployment.observed_generation and deployment.phase != Phase.GONE and not fresh:
-            Deployment.unscoped.filter(pk=deployment.pk).update(observed_generation=generation)
-            _note(deployment.instance, "lost", f"PoP {heartbeat.pop} no longer keeps it; it is sent again")
+    rows = Deployment.unscoped.filter(pop=heartbeat.pop, observed_generation__gt=0)
+    for deployment in rows.select_related("tenant"):
+        if _is_lost(deployment, kept.get(deployment.instance_id, 0), seen):
+            _lose(deployment, kept.get(deployment.instance_id, 0), seen)
+
+
+def _is_lost(deployment: Deployment, generation: int, seen: datetime) -> bool:
+    """Whether the PoP keeps less of it than it had told, and was not sent it just now."""
+    fresh = deployment.reported_at is not None and (seen - deployment.reported_at).total_seconds() < SETTLING
+    return generation < deployment.observed_generation and deployment.phase != Phase.GONE and not fresh
+
+
+@transaction.atomic
+def _lose(known: Deployment, generation: int, seen: datetime) -> None:
+    lock_tenant(known.tenant)
+    deployment = Deployment.unscoped.select_related("instance").get(pk=known.pk)
+    if _is_lost(deployment, generation, seen):
+        Deployment.unscoped.filter(pk=deployment.pk).update(observed_generation=generation)
+        _note(deployment.instance, "lost", f"PoP {deployment.pop_id} no longer keeps it; it is sent again")
 
 
 def _is_outdated(deployment: Deployment, at: datetime) -> bool:
