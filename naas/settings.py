@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,9 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "csp",
+    "allauth",
+    "allauth.account",
+    "axes",
     "tenants",
     "services",
     "sbc",
@@ -117,9 +121,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "tenants.middleware.Wall",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "naas.urls"
@@ -130,7 +136,8 @@ APPEND_SLASH = False
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [],
+        # Before those of the libraries, whose admin pages ours take away.
+        "DIRS": [BASE_DIR / "tenants" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -165,18 +172,20 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 #: Tests publish nowhere unless they say so: an installation's workers must not find their messages.
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:1/0" if TESTING else "redis://127.0.0.1:6379/0")
 
-if TESTING:
-    CACHES: dict[str, Any] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-else:
-    CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": REDIS_URL,
-            "KEY_PREFIX": "naas-cache",
-            # Tried once: a request does not wait for the cache.
-            "OPTIONS": {"socket_connect_timeout": 0.3, "socket_timeout": 0.3, "retry": Retry(NoBackoff(), 0)},
-        }
-    }
+CACHES: dict[str, Any] = {
+    # What guards accounts (tries of codes, codes used already) holds also while Redis is away, and is not forgotten.
+    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "naas_cache"},
+    # Requests of callers, counted as long as there is something to count them with.
+    "counts": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    if TESTING
+    else {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "naas-cache",
+        # Tried once: a request does not wait for the cache.
+        "OPTIONS": {"socket_connect_timeout": 0.3, "socket_timeout": 0.3, "retry": Retry(NoBackoff(), 0)},
+    },
+}
 
 # --- people ---------------------------------------------------------------------------
 
@@ -193,9 +202,42 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+AUTHENTICATION_BACKENDS = [
+    # First, so that who is locked out is asked nothing.
+    "axes.backends.AxesStandaloneBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/"
 SESSION_COOKIE_AGE = 12 * 3600
+
+ACCOUNT_ADAPTER = "tenants.signin.accounts.Accounts"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+#: An address was proved when its person took up the invitation that was mailed there, or the provider knows it.
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_SESSION_REMEMBER = True
+#: A link to choose another password holds for so many seconds.
+PASSWORD_RESET_TIMEOUT = 3600
+
+#: Wrong passwords for an account from one address, after which that address waits.
+AXES_FAILURE_LIMIT = env.int("NAAS_LOCKOUT_AFTER", default=5)
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("NAAS_LOCKOUT_MINUTES", default=15))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+# The moment that is told when one may try again stays true.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_USERNAME_CALLABLE = "tenants.signin.lockout.account_of"
+AXES_CLIENT_IP_CALLABLE = "tenants.signin.lockout.address"
+AXES_LOCKOUT_CALLABLE = "tenants.signin.lockout.refuse"
+AXES_SENSITIVE_PARAMETERS = ["login", "email", "username", "password", "password1", "code"]
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 
 # --- mail ---------------------------------------------------------------------------------
 
@@ -275,7 +317,6 @@ UNFOLD = {
     ],
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
-    "LOGIN": {"form": "tenants.pages.StaffLogin"},
     "DASHBOARD_CALLBACK": "services.admin.dashboard.show",
     "SIDEBAR": {
         "show_search": False,
@@ -434,5 +475,9 @@ LOGGING = {
         "stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["request_id"]},
     },
     "root": {"handlers": ["stderr"], "level": env.str("NAAS_LOG_LEVEL", default="INFO")},
-    "loggers": {"django": {"level": "INFO"}, "django.security.DisallowedHost": {"level": "CRITICAL"}},
+    "loggers": {
+        "django": {"level": "INFO"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "axes": {"level": "WARNING"},
+    },
 }

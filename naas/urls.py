@@ -7,6 +7,7 @@ import sbc.portal.urls
 import services.portal.urls
 import tenants.portal.urls
 from services.api.metrics import scrape_all
+from tenants import pages
 
 #: The pages of the portal, which stand below a tenant's address in one namespace.
 PORTAL = [*services.portal.urls.urlpatterns, *sbc.portal.urls.urlpatterns, *tenants.portal.urls.urlpatterns]
@@ -17,6 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("sbc.api.urls")),
     path("t/<slug:tenant>/", include((PORTAL, "portal"))),
     path("metrics", scrape_all, name="metrics"),
+    path("admin/login/", pages.to_console),
     path("admin/", admin.site.urls),
 ]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group
@@ -32,7 +33,7 @@ from tenants.models import (
 from tenants.verbs import members, people, quotas, tokens
 
 # Rights here hang on being staff, not on Django's groups.
-admin.site.unregister(Group)
+admin.site.unregister((Group, EmailAddress))
 
 
 def show_once(

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from django.contrib import messages
-from django.contrib.auth import login, views
-from django.contrib.auth.forms import AuthenticationForm
-from django.contrib.auth.mixins import LoginRequiredMixin
-from django.core.exceptions import ValidationError
+from allauth.account.internal.flows.login import perform_login, record_authentication
+from allauth.account.models import Login
+from allauth.account.views import PasswordChangeView
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse_lazy
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_safe
-from unfold.forms import AuthenticationForm as StaffForm
 
 from naas.core.errors import Invalid, Problem, Refusal
 from tenants.api.throttling import Attempts
@@ -22,41 +21,27 @@ from tenants.portal.page import LAST_TENANT
 from tenants.verbs import invitations
 
 
-class PersonLogin(AuthenticationForm):
-    """Counts attempts before a password is looked at, so that guessing is held up, right or wrong."""
-
-    def clean(self) -> dict[str, Any]:
-        attempts = Attempts()
-        if not attempts.allow_request(self.request, None):  # type: ignore[arg-type]  # it reads META alone
-            raise ValidationError(f"Too many attempts. Try again in {math.ceil(attempts.wait())} seconds.")
-        return super().clean()
-
-
-class StaffLogin(PersonLogin, StaffForm):  # type: ignore[misc]  # untyped library
-    """The same in the provider's console, for staff alone."""
-
-
-class Login(views.LoginView):
-    authentication_form = PersonLogin
-    template_name = "site/login.html"
-    redirect_authenticated_user = True
-
-
-class Account(LoginRequiredMixin, views.PasswordChangeView):
+class Account(PasswordChangeView):  # type: ignore[misc]  # untyped library
     """One's own account: who one is, where one is a member, and another password, which ends all other sessions."""
 
     template_name = "site/account.html"
-    success_url = reverse_lazy("account")
-
-    def form_valid(self, form: Any) -> HttpResponse:
-        answer = super().form_valid(form)
-        messages.success(self.request, "The password is changed. Who was logged in elsewhere is logged out.")
-        return answer
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         person: Any = self.request.user
         members = person.memberships.select_related("tenant").order_by("tenant__name")
-        return super().get_context_data(**kwargs) | {"members": members}
+        return dict(super().get_context_data(**kwargs)) | {"members": members}
+
+
+def to_console(request: HttpRequest) -> HttpResponse:
+    """Staff log in where everybody does, with what everybody has to show; others are told that it is not for them."""
+    wanted = request.GET.get("next", "")
+    if not url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
+        wanted = reverse("admin:index")
+    if not request.user.is_authenticated:
+        return redirect_to_login(wanted)
+    if not request.user.is_staff:
+        return render(request, "site/no_console.html", status=403)
+    return redirect(wanted)
 
 
 def invitation(request: HttpRequest) -> HttpResponse:
@@ -74,8 +59,10 @@ def invitation(request: HttpRequest) -> HttpResponse:
         found = refused.problems if isinstance(refused, Invalid) else (Problem("code", refused.detail),)
         said = {problem.path: problem.message for problem in found}
         return render(request, "site/invitation.html", {"said": said, "typed": typed}, status=refused.status)
-    login(request, member.user, backend="django.contrib.auth.backends.ModelBackend")
-    return redirect("portal:home", member.tenant.slug)
+    record_authentication(request, member.user, method="password", email=member.user.email)
+    home = reverse("portal:home", args=[member.tenant.slug])
+    answer: HttpResponse = perform_login(request, Login(user=member.user, redirect_url=home))
+    return answer
 
 
 @require_safe

@@ -10,6 +10,8 @@ import logging
 import time
 from typing import Any
 
+from django.core.cache import caches
+from django.utils.connection import ConnectionProxy
 from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 
 class Window(SimpleRateThrottle):
     """At most so many requests in each window of time, as `DEFAULT_THROTTLE_RATES` says."""
+
+    cache: Any = ConnectionProxy(caches, "counts")
 
     def __init__(self) -> None:
         # Read when used, so that a changed setting counts.

@@ -30,7 +30,7 @@ def console(watched: Watched) -> Watched:
         world.service(tenant, segment, "edge")
     world.service(tenant, segment, "old", OrderState.FAILED)
     page = watched.open("/admin/")
-    page.get_by_label("Email").fill(EMAIL)
+    page.get_by_label("E-mail address").fill(EMAIL)
     page.locator("input[name=password]").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     page.get_by_role("heading", name="PoPs").wait_for()

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import caches
 from django.test import Client
 from django.utils import timezone
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.urls("tests.unit.plumbing_urls")
 
 @pytest.fixture(autouse=True)
 def _fresh_counts() -> None:
-    cache.clear()
+    caches["counts"].clear()
 
 
 @pytest.fixture
@@ -385,8 +385,8 @@ def test_guessing_tokens_is_held_up_by_address(db):
 
 
 def test_without_the_cache_nobody_is_held_up(owner, settings):
-    settings.CACHES = {
-        "default": {
+    settings.CACHES = settings.CACHES | {
+        "counts": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": "redis://127.0.0.1:1/0",
             "OPTIONS": {"socket_connect_timeout": 0.2},

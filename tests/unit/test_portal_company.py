@@ -196,9 +196,7 @@ def test_another_password_ends_other_sessions(owner: Client) -> None:
     user.save()
     here, there = person(user.email), person(user.email)
     new = "another horse battery staple"
-    changed = here.post(
-        "/account/", {"old_password": PASSWORD, "new_password1": new, "new_password2": new}, follow=True
-    )
+    changed = here.post("/account/", {"oldpassword": PASSWORD, "password1": new, "password2": new}, follow=True)
     assert "The password is changed" in changed.content.decode()
     assert here.get("/t/acme/").status_code == 200
     assert there.get("/t/acme/").status_code == 302

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from django.contrib.auth import authenticate
 from django.db import IntegrityError, transaction
+from django.test import RequestFactory
 from django.utils import timezone
 
 from naas.core.errors import Conflict, Forbidden, Invalid, NotFound
@@ -34,8 +35,9 @@ def bob(db):
 
 
 def test_people_log_in_by_address_however_they_write_it(ann):
-    assert authenticate(username="ANN@acme.example", password="correct horse battery") == ann
-    assert authenticate(username="ann@acme.example", password="wrong") is None
+    request = RequestFactory().post("/login/")
+    assert authenticate(request, email="ANN@acme.example", password="correct horse battery") == ann
+    assert authenticate(request, email="ann@acme.example", password="wrong") is None
 
 
 def test_an_address_belongs_to_one_person(ann):
