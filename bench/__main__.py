@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from rich.console import Console
 
-from bench import changes, features, force, media, orders, records, samples, sbc, setup
+from bench import changes, features, force, media, orders, portal, records, samples, sbc, setup
 from bench.measure import Found, describe, show
 from tests.platform import Platform
 from tests.routers import make_segments
@@ -26,6 +26,7 @@ ALONE: dict[str, Callable[..., Iterable[Found]]] = {
     "sbc": sbc.measure,
     "features": features.measure,
     "setup": setup.measure,
+    "portal": portal.measure,
     "media": media.measure,
 }
 MEASURES = ON_PLATFORM | ALONE

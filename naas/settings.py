@@ -115,6 +115,8 @@ MIDDLEWARE = [
     "tenants.middleware.RequestId",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    # Pages alone: static files are compressed beforehand. It pads what it compresses, so that lengths tell no secrets.
+    "django.middleware.gzip.GZipMiddleware",
     "tenants.middleware.ContentSecurityPolicy",
     "tenants.middleware.BodyLimit",
     "django.contrib.sessions.middleware.SessionMiddleware",

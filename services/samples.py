@@ -28,8 +28,8 @@ from services.tiers import (
     Figure,
     Tier,
     key_of,
-    merged,
     parts_of,
+    read_all,
     rolled,
     sources,
     start_of,
@@ -208,13 +208,13 @@ def series(rows: Scope, instance: ServiceInstance, wanted: Range, now: datetime 
     found: dict[str, list[tuple[datetime, Figure]]] = {}
     points = groupby(_rows(rows, instance, wanted, now), lambda row: start_of(row[0], wanted.step))
     for start, members in points:
-        figures: dict[str, list[Figure]] = {}
+        of_point: dict[str, list[object]] = {}
         for _, values in members:
             for key, stored in values.items():
-                if not wanted.name or parts_of(key)[0] == wanted.name:
-                    figures.setdefault(key, []).append(Figure.read(stored))
-        for key, several in figures.items():
-            found.setdefault(key, []).append((start, merged(several)))
+                of_point.setdefault(key, []).append(stored)
+        for key, several in of_point.items():
+            if not wanted.name or parts_of(key)[0] == wanted.name:
+                found.setdefault(key, []).append((start, read_all(several)))
     return tuple(Series(*parts_of(key), tuple(points)) for key, points in sorted(found.items()))
 
 

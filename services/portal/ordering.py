@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -81,7 +82,7 @@ class SpecForm(Page):
         """The spec that the form begins with."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def sizes(self) -> list[OfferingSize]:
         rows = OfferingSize.objects.filter(offering__kind=self.kind.name, offering__on_sale=True)
         return list(rows.order_by("vcpu"))

@@ -13,7 +13,20 @@ from services import samples
 from services.lifecycle import ServiceState
 from services.models import Sample, ServiceInstance
 from services.samples import Range
-from services.tiers import HOURS, MINUTES, QUARTERS, RAW, TIERS, Figure, merged, rolled, sources, start_of, step_for
+from services.tiers import (
+    HOURS,
+    MINUTES,
+    QUARTERS,
+    RAW,
+    TIERS,
+    Figure,
+    merged,
+    read_all,
+    rolled,
+    sources,
+    start_of,
+    step_for,
+)
 from tenants import scope
 from tenants.actor import Actor, Role
 from tenants.models import Tenant, User
@@ -45,6 +58,8 @@ def test_nothing_is_known_of_a_counter_that_is_new_began_anew_or_runs_backwards(
 
 def test_every_sample_counts_the_same_in_a_mean() -> None:
     assert merged([Figure(1, 2, 3, 3), Figure(10, 10, 10)]) == Figure(1, 4, 10, 4)
+    assert read_all([[1, 2, 3, 3], 10]) == Figure(1, 4, 10, 4)
+    assert read_all([10]) == Figure(10, 10, 10)
 
 
 def test_rows_are_rolled_up_series_by_series() -> None:
