@@ -1,11 +1,12 @@
-"""The ASGI application: for long-lived answers only; pages and API are served by WSGI."""
+"""The ASGI application: the event streams; pages and API are served by WSGI."""
 
 import os
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "naas.settings")
+django.setup()
 
-import naas.celery  # noqa: F401 - verbs publish through the current app
+from tenants.stream.app import Events  # noqa: E402 - needs the applications
 
-application = get_asgi_application()
+application = Events()

@@ -81,10 +81,15 @@ NAAS_QUOTA_USAGE: str | None = "services.limits.usage"
 # Seconds in which an order must be done; then it fails with a reason and is undone.
 NAAS_ORDER_DEADLINE = env.int("NAAS_ORDER_DEADLINE", default=300)
 
+#: Event streams that one person may have open. The tabs of a browser share one for each tenant.
+NAAS_STREAMS_PER_PERSON = env.int("NAAS_STREAMS_PER_PERSON", default=20)
+
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 #: Proxies in front of us whose X-Forwarded-For and X-Forwarded-Proto are believed.
-NAAS_TRUSTED_PROXIES = env.int("NAAS_TRUSTED_PROXIES", default=0)
+PROXIES_OF_OTHERS = env.int("NAAS_TRUSTED_PROXIES", default=0)
+#: And with them our own front, behind which the web process knows itself to be (`scripts.front`).
+NAAS_TRUSTED_PROXIES = PROXIES_OF_OTHERS + env.bool("NAAS_BEHIND_FRONT", default=False)
 
 # --- applications ---------------------------------------------------------------------
 
@@ -257,7 +262,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SECURE_SSL_REDIRECT = env.bool("NAAS_SSL_REDIRECT", default=False)
 SECURE_HSTS_SECONDS = 365 * 86400 if SECURE_COOKIES else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_COOKIES
-if NAAS_TRUSTED_PROXIES:
+if PROXIES_OF_OTHERS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"

@@ -21,6 +21,7 @@ from sbc.kind.probe import CALLER
 from sbc.models import CallRecord
 from services import dispatch
 from services.models import Pop, ServiceInstance
+from tenants import changes
 from worker.errors import PermanentError
 from worker.report import Record, Records, RecordsTaken
 
@@ -92,6 +93,7 @@ def take(records: Records) -> None:
     rows = (row_of(instance, record) for record in records.records)
     with transaction.atomic():
         CallRecord.unscoped.bulk_create((row for row in rows if row.from_trunk != CALLER), ignore_conflicts=True)
+        changes.note(instance, topic="callrecord")
         taken = RecordsTaken(records.instance, records.vnf, records.records[-1].id)
         transaction.on_commit(partial(_send, instance.pop, taken))
 

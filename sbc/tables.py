@@ -28,6 +28,7 @@ from services.keys import vault
 from services.lifecycle import ServiceState
 from services.models import Revision, ServiceInstance
 from services.sweep import UNSEEN
+from tenants import changes
 from tenants.models import TenantOwned
 from worker.errors import PermanentError
 from worker.report import TableChange, TablesAt
@@ -147,6 +148,7 @@ def take(report: TablesAt) -> None:
     on_its_way = tables.found is not None and tables.found < report.revision < tables.wanted
     tables.found, tables.found_at, tables.reason = report.revision, at, report.reason
     tables.save(update_fields=["found", "found_at", "reason"])
+    changes.note(tables)
     if report.reason:
         log.error("the tables of %s stay at %d: %s", instance.pk, report.revision, report.reason)
     elif tables.found != tables.wanted and not on_its_way:

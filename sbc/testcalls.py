@@ -14,6 +14,7 @@ from sbc.kind import KIND
 from sbc.models import TestCall
 from services import inquiries
 from services.models import OPEN_INQUIRY, Inquiry, ServiceInstance
+from tenants import changes
 from tenants.actor import Actor
 from worker.report import Status
 
@@ -44,7 +45,9 @@ def settle(call: TestCall) -> TestCall:
     if inquiry is None or inquiry.state == OPEN_INQUIRY or call.message:
         return call
     call.passed, call.message, call.result = _outcome(inquiry)
-    call.save(update_fields=["passed", "message", "result"])
+    with transaction.atomic():
+        call.save(update_fields=["passed", "message", "result"])
+        changes.note(call)
     return call
 
 

@@ -32,7 +32,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 # Programs by the package that brings them; a program from elsewhere is as good.
 run_programs=(
   redis-server:redis-server ip:iproute2 nft:nftables nsenter:util-linux sysctl:procps
-  ping:iputils-ping traceroute:traceroute curl:curl iperf3:iperf3 npm:npm
+  ping:iputils-ping traceroute:traceroute curl:curl iperf3:iperf3 npm:npm haproxy:haproxy
 )
 test_programs=(tcpdump:tcpdump git:git sipp:sip-tester openssl:openssl)
 
@@ -81,7 +81,7 @@ disable_at_boot() {
   [[ -d /run/systemd/system ]] || return 0
   local package
   for package in "$@"; do
-    case $package in redis-server | postgresql) systemctl disable --quiet "$package" || true ;; esac
+    case $package in redis-server | postgresql | haproxy) systemctl disable --quiet "$package" || true ;; esac
   done
 }
 

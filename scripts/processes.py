@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts import engine
+from scripts import engine, front
 from scripts.place import Place
 from worker.broker import CORE_QUEUE, SAMPLES_QUEUE, pop_queue
 
@@ -47,11 +47,14 @@ def base_programs(*, redis_config: Path | None, containerd: bool, dockerd: bool)
 
 
 def platform_programs(place: Place, port: str) -> tuple[Program, ...]:
-    """The web side, the core's workers, and two processes for every PoP that is enrolled here."""
+    """The web side with its front, the core's workers, and two processes for every PoP that is enrolled here."""
     environment = {"NAAS_ENV_FILE": str(place.env_file), "NAAS_RELEASE": release(place, CORE_CODE, place.env_file)}
+    behind_front = environment | {"NAAS_BEHIND_FRONT": "true"}
     beat = (str(place.bin("celery")), "-A", "naas.celery", "beat", *beat_files(place))
     core = (
-        Program("web", web_command(place, port), 20, environment),
+        Program("front", front_command(place), 20, {"NAAS_RELEASE": digest(front.configuration(place, port))}),
+        Program("web", web_command(place), 20, behind_front),
+        Program("events", events_command(place), 20, behind_front),
         Program("core", celery(place, "naas.celery", CORE_QUEUE, "core", "2"), 20, environment),
         Program("samples", celery(place, "naas.celery", SAMPLES_QUEUE, "samples", "1"), 20, environment),
         # Beat says every five seconds that it did its work.
@@ -77,10 +80,20 @@ def enrolled_pops(place: Place) -> tuple[str, ...]:
     return tuple(sorted(config.parent.name for config in place.pops.glob("*/pop.json")))
 
 
-def web_command(place: Place, port: str) -> tuple[str, ...]:
-    """Threads, and connections kept open for longer than proxies do."""
-    options = ("--workers", "2", "--threads", "8", "--keep-alive", "75", "--no-control-socket")
-    return (str(place.bin("gunicorn")), "naas.wsgi:application", "--bind", f"127.0.0.1:{port}", *options)
+def front_command(place: Place) -> tuple[str, ...]:
+    return ("haproxy", "-db", "-f", str(front.file(place)))
+
+
+def web_command(place: Place) -> tuple[str, ...]:
+    """Threads, and connections kept open for longer than the front does."""
+    options = ("--workers", "2", "--threads", "8", "--keep-alive", "90", "--no-control-socket")
+    return (str(place.bin("gunicorn")), "naas.wsgi:application", "--bind", f"unix:{front.web_socket(place)}", *options)
+
+
+def events_command(place: Place) -> tuple[str, ...]:
+    """One process. Streams do not end by themselves: told to stop, it leaves them after a second."""
+    options = ("--no-access-log", "--timeout-graceful-shutdown", "1", "--no-proxy-headers", "--no-server-header")
+    return (str(place.bin("uvicorn")), "naas.asgi:application", "--uds", str(front.events_socket(place)), *options)
 
 
 def celery(place: Place, app: str, queue: str, node: str, processes: str) -> tuple[str, ...]:
@@ -103,6 +116,10 @@ def release(place: Place, packages: Iterable[str], *settings: Path) -> str:
     for file in (*sorted(file for file in code if _is_code(file)), *settings):
         covered.update(f"{file}\0".encode() + hashlib.blake2b(file.read_bytes()).digest())
     return covered.hexdigest()
+
+
+def digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _is_code(file: Path) -> bool:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from scripts import base, broker, commands, engine, environment, frontend, images, supervision
+from scripts import base, broker, commands, engine, environment, front, frontend, images, supervision
 from scripts.console import say, step
 from scripts.errors import SetupError
 from scripts.place import Place
@@ -120,6 +120,7 @@ def staff_file(place: Place) -> Path:
 
 def start_platform(place: Place, settings: Mapping[str, str]) -> None:
     with step("Processes") as running:
+        front.write(place, settings["NAAS_WEB_PORT"])
         programs = platform_programs(place, settings["NAAS_WEB_PORT"])
         supervision.start_platform(place, programs)
         supervision.wait_until_running(place, [program.full_name for program in programs], PROCESS_TIMEOUT)

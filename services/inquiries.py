@@ -18,7 +18,7 @@ from services.kind import problems_of
 from services.lifecycle import ServiceState
 from services.models import Inquiry, ServiceInstance
 from services.registry import kinds
-from tenants import scope
+from tenants import changes, scope
 from tenants.actor import Actor, Role
 from tenants.verbs import audit
 from worker.errors import PermanentError
@@ -83,7 +83,9 @@ def _send(inquiry: Inquiry, message: Ask) -> None:
         send_ask(inquiry.instance.pop, message)
     except PermanentError as error:
         now = timezone.now()
-        Inquiry.unscoped.filter(pk=inquiry.pk).update(state=Inquiry.State.FAILED, error=str(error), answered_at=now)
+        with transaction.atomic():
+            Inquiry.unscoped.filter(pk=inquiry.pk).update(state=Inquiry.State.FAILED, error=str(error), answered_at=now)
+            changes.note(inquiry)
 
 
 @transaction.atomic
@@ -98,3 +100,4 @@ def take(answer: Answer, *, pop: str) -> None:
     inquiry.status, inquiry.output, inquiry.error = answer.status, answer.output[:MOST_OUTPUT], answer.error
     inquiry.answered_at = timezone.now()
     inquiry.save(update_fields=["state", "status", "output", "error", "answered_at"])
+    changes.note(inquiry)

@@ -49,7 +49,7 @@ from services.models import (
 )
 from services.rehearsal import Rehearsal, rehearse
 from services.secrets import reveal
-from tenants import scope
+from tenants import changes, scope
 from tenants.actor import Actor, Role
 from tenants.models import TenantStatus
 from tenants.verbs import audit
@@ -270,7 +270,10 @@ def _enter_all(order: ProductOrder, items: Sequence[ItemRequest]) -> ProductOrde
             problems.extend(problem.under(f"items[{position}]") for problem in refused.problems)
     if problems:
         raise Invalid(problems)
-    check_limits(tenant, {item.instance.pop for item in order.items.select_related("instance__pop")})
+    entered = order.items.select_related("instance__pop")
+    check_limits(tenant, {item.instance.pop for item in entered})
+    for item in entered:
+        changes.note(item.instance)
     return order
 
 
@@ -336,6 +339,7 @@ def _arrive(instance: ServiceInstance) -> None:
         if instance.activated_at is None:
             instance.activated_at, instance.birth_certificate = now, _birth_certificate(instance, now)
     instance.save(update_fields=["state", "terminated_at", "activated_at", "birth_certificate"])
+    changes.note(instance)
 
 
 def _birth_certificate(instance: ServiceInstance, now: datetime) -> dict[str, Any]:
@@ -395,6 +399,7 @@ def _next_generation(instance: ServiceInstance, spec: Any, size: OfferingSize, r
         reason=reason,
     )
     Deployment.unscoped.filter(instance=instance).update(generation=instance.generation, phase=Phase.CONVERGING)
+    changes.note(instance)
     for deployment in Deployment.unscoped.filter(instance=instance):
         transaction.on_commit(partial(dispatch.wake, SEND, str(deployment.pk)))
 
@@ -424,6 +429,7 @@ def _move(row: ProductOrder | OrderItem, *events: OrderEvent) -> None:
     if row.state in ENDED:
         row.completed_at = timezone.now()
     row.save(update_fields=["state", "completed_at"])
+    changes.note(row.order if isinstance(row, OrderItem) else row)
 
 
 def _deadline(given: timedelta | None) -> datetime:

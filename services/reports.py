@@ -14,8 +14,10 @@ from django.utils import timezone
 
 from services import orders
 from services.health import assess
+from services.lifecycle import OPEN
 from services.locks import lock_tenant
-from services.models import Deployment, DeploymentStep, Pop, ServiceEvent, ServiceInstance
+from services.models import Deployment, DeploymentStep, OrderItem, Pop, ServiceEvent, ServiceInstance
+from tenants import changes
 from worker.report import Beat, Phase, Report, StepReport, StepState
 
 #: Seconds for which a deployment that was just sent may be missing from a heartbeat.
@@ -34,6 +36,7 @@ def take(report: Report) -> None:
     lock_tenant(known.tenant)
     deployment = rows.select_related("instance").get()
     _take_steps(deployment, report.generation, report.steps)
+    _tell_pages(deployment)
     at = datetime.fromtimestamp(report.at, UTC)
     if report.generation != deployment.generation or _is_outdated(deployment, at):
         return
@@ -83,6 +86,14 @@ def _lose(known: Deployment, generation: int, seen: datetime) -> None:
     if _is_lost(deployment, generation, seen):
         Deployment.unscoped.filter(pk=deployment.pk).update(observed_generation=generation)
         _note(deployment.instance, "lost", f"PoP {deployment.pop_id} no longer keeps it; it is sent again")
+        changes.note(deployment)
+
+
+def _tell_pages(deployment: Deployment) -> None:
+    changes.note(deployment)
+    item = OrderItem.unscoped.filter(instance=deployment.instance_id, state__in=OPEN).select_related("order").first()
+    if item is not None:
+        changes.note(item.order)
 
 
 def _is_outdated(deployment: Deployment, at: datetime) -> bool:

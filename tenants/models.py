@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NoReturn
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
-from django.db.models import Q
+from django.db.models import BigIntegerField, Func, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -99,6 +99,10 @@ class Tenant(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def told_as(self) -> tuple[str, str]:
+        """The topic and the id under which pages are told that it changed."""
+        return "tenant", self.pk
+
 
 class TenantOwned(models.Model):
     """A row that belongs to one tenant, which cannot be deleted while the row exists."""
@@ -111,6 +115,10 @@ class TenantOwned(models.Model):
         abstract = True
         default_manager_name = "unscoped"
         base_manager_name = "unscoped"
+
+    def told_as(self) -> tuple[str, str]:
+        """The topic and the id under which pages are told that it changed (`tenants.changes`)."""
+        return self._meta.model_name or "", str(self.pk or "")
 
 
 class Membership(TenantOwned):
@@ -292,3 +300,36 @@ class IdempotencyRecord(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.key} on {self.path}"
+
+
+class CurrentTransaction(Func):
+    """The transaction that writes a row, where the database numbers them."""
+
+    arity = 0
+    output_field = BigIntegerField()
+
+    def as_postgresql(self, *_args: Any, **_kwargs: Any) -> tuple[str, tuple[str | int, ...]]:
+        return "pg_current_xact_id()::text::bigint", ()
+
+    def as_sqlite(self, *_args: Any, **_kwargs: Any) -> tuple[str, tuple[str | int, ...]]:
+        return "0", ()
+
+
+class Change(TenantOwned):
+    """That something of a tenant changed, for the pages that show it: a topic and which one, no contents."""
+
+    id = models.BigAutoField(primary_key=True)
+    topic = models.CharField(max_length=32)
+    about = models.CharField(max_length=64, blank=True)
+    made = models.DateTimeField(default=timezone.now, editable=False)
+    transaction = models.BigIntegerField(db_default=CurrentTransaction(), editable=False)
+
+    class Meta(TenantOwned.Meta):
+        ordering = ("id",)
+        indexes = (
+            models.Index(fields=("transaction", "id"), name="changes_by_transaction"),
+            models.Index(fields=("tenant", "id"), name="changes_of_a_tenant"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.about}"

@@ -26,7 +26,7 @@ from typing import Any
 import httpx
 import redis
 
-from scripts import broker, commands, environment, up
+from scripts import broker, commands, environment, front, up
 from scripts.place import REPOSITORY, Place
 from scripts.processes import Program, platform_programs
 from tests.contract.beds import DOCKER_SOCKET
@@ -36,9 +36,11 @@ Json = dict[str, Any]
 
 OPEN_ORDER = {"acknowledged", "pending", "held", "inProgress", "assessingCancellation", "pendingCancellation"}
 #: Names of the platform's processes, whatever its PoP is called.
-WEB, CORE, BEAT, WORKER, HEALER = "web", "core", "beat", "worker", "healer"
+FRONT, WEB, CORE, BEAT, WORKER, HEALER = "front", "web", "core", "beat", "worker", "healer"
 #: The reader of samples, which only their own tests start.
 SAMPLES = "samples"
+#: The event streams of pages, which are started with these.
+EVENTS = "events"
 
 
 class TookTooLong(AssertionError):
@@ -104,10 +106,11 @@ class Platform:
         self.manage("enroll_pop", self.pop, "--name", "Test", "--out", str(self._pop_config), *engine)
         if self._sweep is not None:
             self._set_sweep()
+        front.write(self.place, self.settings["NAAS_WEB_PORT"])
         for program in platform_programs(self.place, self.settings["NAAS_WEB_PORT"]):
             name = program.name.removeprefix(f"pop-{self.pop}-")
             self._programs[name] = self._mortal(name, program) if name in (CORE, WORKER) else program
-        for name in (WEB, CORE, BEAT, WORKER, HEALER):
+        for name in (FRONT, WEB, CORE, BEAT, WORKER, HEALER):
             self.run(name)
         self._open_account()
         self._wait_for_web()
@@ -128,6 +131,7 @@ class Platform:
     def start_pages(self) -> None:
         """What pages need besides: their static files, which the web process learns of when it starts."""
         self.manage("collectstatic", "--no-input", "--verbosity", "0")
+        self.run(EVENTS)
         self.restart(WEB)
         self._wait_for_web()
 

@@ -30,6 +30,10 @@ class Named(TenantOwned):
     def __str__(self) -> str:
         return self.name
 
+    def told_as(self) -> tuple[str, str]:
+        """Pages show those of one SBC."""
+        return self._meta.model_name or "", self.instance_id
+
 
 class Trunk(Named):
     """A trunk (`sbc.kind.trunk.TrunkSpec`). `user` is the name by which it proves itself, if it does."""
@@ -120,3 +124,6 @@ class Emergency(TenantOwned):
 
     def __str__(self) -> str:
         return f"emergency numbers of {self.instance_id}"
+
+    def told_as(self) -> tuple[str, str]:
+        return "emergency", self.instance_id

@@ -102,3 +102,6 @@ class TestCall(TenantOwned):
 
     def __str__(self) -> str:
         return f"test call of {self.instance_id}"
+
+    def told_as(self) -> tuple[str, str]:
+        return "testcall", self.instance_id

@@ -57,6 +57,9 @@ class ServiceInstance(TenantOwned):
     def __str__(self) -> str:
         return f"{self.name} ({self.id})"
 
+    def told_as(self) -> tuple[str, str]:
+        return "service", self.pk
+
 
 class Revision(TenantOwned):
     """One generation of an instance: what was wanted (no spec: its removal) and whether it was found working."""
@@ -131,6 +134,9 @@ class Deployment(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.instance_id} at {self.pop_id}"
+
+    def told_as(self) -> tuple[str, str]:
+        return "service", self.instance_id
 
 
 class DeploymentStep(TenantOwned):

@@ -47,6 +47,9 @@ class ProductOrder(TenantOwned):
     def __str__(self) -> str:
         return self.id
 
+    def told_as(self) -> tuple[str, str]:
+        return "order", self.pk
+
 
 class OrderItem(TenantOwned):
     """One thing to do to one instance: `generation` is the one that does it.

@@ -1,4 +1,7 @@
-"""The audit trail: who did what, from where. Written in the transaction of what it tells of."""
+"""The audit trail: who did what, from where. Written in the transaction of what it tells of.
+
+Pages that are open are told of it (`tenants.changes`).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ from typing import Any
 
 from django.db.models import Model
 
+from tenants import changes
 from tenants.actor import Actor, ActorKind, Staff
-from tenants.models import AuditEvent, Tenant
+from tenants.models import AuditEvent, Tenant, TenantOwned
 
 
 def record(actor: Actor | Staff, verb: str, object: Model | None = None, /, **detail: Any) -> AuditEvent:
@@ -15,7 +19,7 @@ def record(actor: Actor | Staff, verb: str, object: Model | None = None, /, **de
 
     What staff do to a row of a tenant is in that tenant's trail too.
     """
-    return AuditEvent.unscoped.create(
+    event: AuditEvent = AuditEvent.unscoped.create(
         tenant=actor.tenant if isinstance(actor, Actor) else _tenant_of(object),
         actor=actor.label,
         actor_kind=actor.kind,
@@ -27,6 +31,11 @@ def record(actor: Actor | Staff, verb: str, object: Model | None = None, /, **de
         object_id=str(object.pk) if object is not None else "",
         detail=detail,
     )
+    if event.tenant_id is not None:
+        changes.note(event, topic="audit")
+        if isinstance(object, Tenant | TenantOwned):
+            changes.note(object)
+    return event
 
 
 def _id_of(actor: Actor | Staff) -> str:

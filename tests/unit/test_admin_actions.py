@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -145,7 +146,7 @@ def test_a_deployment_is_sent_again(filled: Tenant, ops: Client, django_capture_
     deployment = Deployment.unscoped.get()
     with django_capture_on_commit_callbacks() as told:
         press(ops, deployment, "send_again")
-    assert len(told) == 1
+    assert len([act for act in told if isinstance(act, partial)]) == 1  # pages are told besides
     assert trail("deployment.heal").object_id == str(deployment.pk)
 
 

@@ -18,7 +18,7 @@ from sbc.models import RouteTarget, TableLog, TrunkSource
 from services.lifecycle import Health, OrderState, ServiceState
 from services.models import Authority, Certificate, Deployment, Offering, ProductOrder, Sample, ServiceInstance
 from tenants.console import HIDDEN, Console, list_of, page_of
-from tenants.models import ApiToken, AuditEvent, Tenant, User
+from tenants.models import ApiToken, AuditEvent, Change, Tenant, User
 from tests import world
 from tests.unit.conftest import Share
 
@@ -65,9 +65,9 @@ def addresses(model: Any) -> list[str]:
 
 def test_every_model_of_ours_has_a_page() -> None:
     ours = {model for model in apps.get_models() if model._meta.app_label in ("tenants", "services", "sbc")}
-    # What led from one revision to the next is full of passwords; samples are millions, and read as charts; the others
-    # are lines of trunks and routes.
-    assert ours - {TableLog, Sample, TrunkSource, RouteTarget} <= set(MODELS)
+    # What led from one revision to the next is full of passwords; samples are millions, and read as charts; changes
+    # are for programs; the others are lines of trunks and routes.
+    assert ours - {TableLog, Sample, Change, TrunkSource, RouteTarget} <= set(MODELS)
     assert all(isinstance(page, Console) for _, page in PAGES), "a page that is not a Console follows none of its rules"
 
 

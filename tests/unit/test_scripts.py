@@ -13,7 +13,7 @@ import pytest
 from packaging.utils import canonicalize_name
 from supervisor.options import ServerOptions
 
-from scripts import broker, engine, environment, images, pins, processes, suites, supervision
+from scripts import broker, commands, engine, environment, front, images, pins, processes, suites, supervision
 from scripts.errors import SetupError
 from scripts.place import Place, find_place
 
@@ -290,7 +290,7 @@ def test_a_change_of_the_core_restarts_no_pop(place: Place, pop: str) -> None:
     before = {program.name: program.environment for program in processes.platform_programs(place, "8000")}
     (place.repo / "services" / "orders.py").write_text("two")
     after = {program.name: program.environment for program in processes.platform_programs(place, "8000")}
-    assert {name for name in before if before[name] != after[name]} == {"web", "core", "samples", "beat"}
+    assert {name for name in before if before[name] != after[name]} == {"web", "events", "core", "samples", "beat"}
 
 
 def test_percent_signs_reach_programs_through_supervisors_expansion(place: Place) -> None:
@@ -338,3 +338,8 @@ def test_every_pinned_requirement_agrees_with_the_constraints() -> None:
 def requirement_versions(text: str) -> dict[str, str]:
     pinned = re.findall(r"^([A-Za-z0-9._-]+)(?:\[.*\])?==(\S+)", text, re.MULTILINE)
     return {canonicalize_name(name): version for name, version in pinned}
+
+
+def test_haproxy_accepts_the_configuration_of_the_front(place: Place) -> None:
+    front.write(place, "8000")
+    commands.run("haproxy", "-c", "-f", front.file(place))
