@@ -88,8 +88,10 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 #: Proxies in front of us whose X-Forwarded-For and X-Forwarded-Proto are believed.
 PROXIES_OF_OTHERS = env.int("NAAS_TRUSTED_PROXIES", default=0)
-#: And with them our own front, behind which the web process knows itself to be (`scripts.front`).
-NAAS_TRUSTED_PROXIES = PROXIES_OF_OTHERS + env.bool("NAAS_BEHIND_FRONT", default=False)
+#: And with them our own front, behind which the web process knows itself to be, and which has event streams
+#: (`scripts.front`).
+NAAS_EVENT_STREAMS = env.bool("NAAS_BEHIND_FRONT", default=False)
+NAAS_TRUSTED_PROXIES = PROXIES_OF_OTHERS + NAAS_EVENT_STREAMS
 
 # --- applications ---------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ class TestCalls(OfSbc, ListPage):
     tab = "sbc-test-calls"
     template = "portal/sbc/test_calls.html"
     model = TestCall
+    follows = "testcall"
     row = "portal/sbc/test_calls_row.html"
     columns = (
         Column("Made", lambda call: call.made_at.isoformat(), "made_at"),

@@ -45,6 +45,7 @@ class Records(OfSbc, ListPage):
     tab = "sbc-records"
     template = "portal/sbc/records.html"
     model = CallRecord
+    follows = "callrecord"
     row = "portal/sbc/records_row.html"
     search = ("caller", "called", "called_out", "call_id", "from_trunk", "to_trunk")
     columns = (

@@ -48,6 +48,7 @@ class Team(ListPage):
     template = "portal/team.html"
     writes = Role.OWNER
     model = Membership
+    follows = "membership"
     row = "portal/team_row.html"
     search = ("user__email", "user__name")
     columns = (
@@ -145,6 +146,7 @@ class Tokens(ListPage):
     template = "portal/tokens.html"
     reads = writes = Role.OWNER
     model = ApiToken
+    follows = "apitoken"
     row = "portal/tokens_row.html"
     search = ("name", "prefix")
     columns = (
@@ -214,6 +216,7 @@ class Audit(ListPage):
     section = "audit"
     reads = Role.OPERATOR
     model = AuditEvent
+    follows = "audit"
     row = "portal/audit_row.html"
     search = ("actor", "verb", "object_id", "address")
     columns = (

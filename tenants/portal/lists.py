@@ -68,7 +68,7 @@ class ListPage(Page):
     search: ClassVar[tuple[str, ...]] = ()
     filters: ClassVar[tuple[Filter, ...]] = ()
     empty: Empty
-    #: Which notices of the event stream make the list look again: see `static/portal/stream.js`.
+    #: Which notices of the event stream make the list look again: see `tenants/static/portal/stream.js`.
     follows: str = ""
 
     @property

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.db import OperationalError
@@ -22,7 +23,7 @@ from django.utils.functional import cached_property
 from django.views import View
 
 from naas.core.errors import NotFound, Refusal
-from tenants import converters, scope, wall
+from tenants import changes, converters, scope, wall
 from tenants.actor import Actor, Role
 from tenants.api.authentication import acting, refuse_suspended
 from tenants.models import Membership
@@ -50,6 +51,8 @@ class Page(View):
     section: str = ""
     title: str = ""
     actor: Actor
+    #: Since when the page must hear of changes: from before it was read. None where there are no event streams.
+    since: int | None = None
     #: Where the person could be: for the switcher.
     memberships: Sequence[Membership] = ()
 
@@ -66,6 +69,8 @@ class Page(View):
             self.memberships = list(request.user.memberships.select_related("tenant").order_by("tenant__name"))
             wall.narrow(member.tenant)
             request.session[LAST_TENANT] = member.tenant.slug
+            if settings.NAAS_EVENT_STREAMS and request.method in SAFE:
+                self.since = changes.position()
             return super().dispatch(request, *args, **kwargs)
         except NotFound as missing:
             raise Http404(missing.detail) from missing

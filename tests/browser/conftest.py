@@ -37,7 +37,10 @@ class Watched:
     asked: list[str] = field(default_factory=list)
 
     def open(self, path: str) -> Page:
-        self.page.goto(f"{self.base}{path}", wait_until="networkidle")
+        self.page.goto(f"{self.base}{path}", wait_until="load")
+        # A page with an event stream is never without a request.
+        if not self.page.evaluate("'events' in document.body.dataset"):
+            self.page.wait_for_load_state("networkidle")
         return self.page
 
     def strangers(self) -> list[str]:
