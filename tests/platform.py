@@ -199,6 +199,9 @@ class Platform:
         self.kill(name)
         self.run(name)
 
+    def process_id(self, name: str) -> int:
+        return self._children[name].pid
+
     def is_running(self, name: str) -> bool:
         child = self._children.get(name)
         return child is not None and child.poll() is None
@@ -217,16 +220,16 @@ class Platform:
             self.place.python,
             self.place.repo / "manage.py",
             *arguments,
-            env=self._core_environment(),
+            env=self.core_environment(),
             cwd=self.place.repo,
         )
 
     def run_inside(self, module: str, *arguments: str) -> str:
         """What a program prints that runs in the core's environment, as one of its processes would."""
-        environment, python = self._core_environment(), self.place.python
+        environment, python = self.core_environment(), self.place.python
         return commands.run(python, "-m", module, *arguments, env=environment, cwd=self.place.repo)
 
-    def _core_environment(self) -> dict[str, str]:
+    def core_environment(self) -> dict[str, str]:
         return _plain_environment() | {"NAAS_ENV_FILE": str(self.place.env_file), "NAAS_VAR": str(self.place.var)}
 
     @property

@@ -105,11 +105,11 @@ class Hub:
     async def _first(self, stream: Stream, since: int | None) -> bytes:
         position = await self._log.position()
         if since is None:
-            return message("open", position)
+            return message("hello", position)
         if since > position or not await self._log.reaches_back(stream.tenant, since):
             return message("resync", position)
         missed = await self._log.since(since, stream.tenant, MOST_MISSED + 1)
-        return message("resync", position) if len(missed) > MOST_MISSED else message("open", position, objects(missed))
+        return message("resync", position) if len(missed) > MOST_MISSED else message("hello", position, objects(missed))
 
     # --- what goes on all the time ------------------------------------------------------
 

@@ -43,6 +43,7 @@ def seen(chromium: BrowserContext, platform: Platform, session: str) -> Iterator
     page.set_default_timeout(PATIENCE)
     watched = Watched(page, base)
     page.on("console", watched.heard)
+    page.on("pageerror", lambda error: watched.complaints.append(f"exception: {error}"))
     page.on("request", watched.requested)
     yield watched
     page.close()

@@ -69,14 +69,14 @@ def _events(answer: httpx.Response) -> Iterator[Event]:
 
 def told_of(events: Iterator[Event], topic: str) -> tuple[Event, float]:
     for event in events:
-        if event.name in ("open", "change") and any(pair[0] == topic for pair in event.data or ()):  # type: ignore[attr-defined]
+        if event.name in ("hello", "change") and any(pair[0] == topic for pair in event.data or ()):  # type: ignore[attr-defined]
             return event, time.monotonic()
     raise AssertionError(f"the stream ended without a word of {topic}")
 
 
 def test_what_changes_is_told_at_once(platform: Platform, session: str) -> None:
     with listening(platform, session) as events:
-        assert next(events).name == "open"
+        assert next(events).name == "hello"
         platform.segment("first", "private", ["10.71.0.0/24"])
         asked = time.monotonic()
         _, heard = told_of(events, "segment")
@@ -100,7 +100,7 @@ def test_nothing_is_lost_while_the_process_of_the_streams_is_killed(platform: Pl
     platform.run(EVENTS)
     with wait_for(lambda: _again(platform, session, last), "the stream again") as events:
         event, _ = told_of(events, "segment")
-        assert event.name == "open"
+        assert event.name == "hello"
         assert ["segment", made["id"]] in event.data  # type: ignore[operator]
 
 

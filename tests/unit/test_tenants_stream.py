@@ -142,8 +142,8 @@ def test_a_change_reaches_all_streams_of_its_tenant_and_no_other() -> None:
         log.write("a", "ord-1")
         log.pass_by()
         await told.look()
-        assert heard(first) == heard(second) == [("open", ""), ("change", [["order", "ord-1"]])]
-        assert heard(other) == [("open", "")]
+        assert heard(first) == heard(second) == [("hello", ""), ("change", [["order", "ord-1"]])]
+        assert heard(other) == [("hello", "")]
 
     asyncio.run(story())
 
@@ -174,7 +174,7 @@ def test_who_comes_again_is_told_what_was_missed() -> None:
             log.write("b", "ord-x")
             log.pass_by()
         await Hub(log, _nobody).open(stream, 11)
-        assert heard(stream) == [("open", [["order", "ord-1"], ["order", "ord-2"]])]
+        assert heard(stream) == [("hello", [["order", "ord-1"], ["order", "ord-2"]])]
 
     asyncio.run(story())
 
@@ -275,7 +275,7 @@ def test_a_member_follows_what_happens_and_catches_up(events: None, acme: Tenant
     async def story() -> None:
         application = Events()
         fresh = Caller(application, "/t/acme/events", cookie=cookie)
-        await fresh.saw('event: open\ndata: ""')
+        await fresh.saw('event: hello\ndata: ""')
         again = Caller(application, "/t/acme/events", cookie=cookie, last_event_id=str(start))
         await again.saw(f'[["tenant","{acme.pk}"]]')
         first = Caller(application, "/t/acme/events", f"since={start}", cookie=cookie)
