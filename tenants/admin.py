@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group
@@ -33,7 +35,7 @@ from tenants.models import (
 from tenants.verbs import members, people, quotas, tokens
 
 # Rights here hang on being staff, not on Django's groups.
-admin.site.unregister((Group, EmailAddress))
+admin.site.unregister((Group, EmailAddress, Authenticator, UserSession))
 
 
 def show_once(

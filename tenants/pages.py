@@ -8,6 +8,9 @@ from typing import Any
 from allauth.account.internal.flows.login import perform_login, record_authentication
 from allauth.account.models import Login
 from allauth.account.views import PasswordChangeView
+from allauth.mfa.models import Authenticator
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -18,6 +21,8 @@ from django.views.decorators.http import require_safe
 from naas.core.errors import Invalid, Problem, Refusal
 from tenants.api.throttling import Attempts
 from tenants.portal.page import LAST_TENANT
+from tenants.signin import sessions as places
+from tenants.signin.accounts import note
 from tenants.verbs import invitations
 
 
@@ -29,7 +34,26 @@ class Account(PasswordChangeView):  # type: ignore[misc]  # untyped library
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         person: Any = self.request.user
         members = person.memberships.select_related("tenant").order_by("tenant__name")
-        return dict(super().get_context_data(**kwargs)) | {"members": members}
+        factors = list(Authenticator.objects.filter(user=person).order_by("created_at"))
+        return dict(super().get_context_data(**kwargs)) | {
+            "members": members,
+            "totp": any(factor.type == Authenticator.Type.TOTP for factor in factors),
+            "passkeys": [factor for factor in factors if factor.type == Authenticator.Type.WEBAUTHN],
+            "recovery": any(factor.type == Authenticator.Type.RECOVERY_CODES for factor in factors),
+            "places": places.of(person, self.request),
+        }
+
+
+@login_required
+def sessions(request: HttpRequest) -> HttpResponse:
+    """Ends a session of one's own, or all but this one."""
+    person: Any = request.user
+    if request.method == "POST":
+        ended = places.end(person, request.POST.get("end", ""), request)
+        if ended:
+            note(request, person, "account.sessions_ended", sessions=ended)
+        messages.success(request, f"{ended} session{'' if ended == 1 else 's'} ended.")
+    return redirect("account")
 
 
 def to_console(request: HttpRequest) -> HttpResponse:
