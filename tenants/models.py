@@ -87,6 +87,8 @@ class Tenant(models.Model):
     name = models.CharField(max_length=100)
     slug = models.SlugField(max_length=40)
     status = models.CharField(max_length=12, choices=TenantStatus, default=TenantStatus.ACTIVE)
+    #: Members see nothing of the tenant until they have a second factor. Programs with a token are not asked.
+    needs_second_factor = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

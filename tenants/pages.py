@@ -19,6 +19,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_safe
 
 from naas.core.errors import Invalid, Problem, Refusal
+from tenants.api.authentication import has_factor
 from tenants.api.throttling import Attempts
 from tenants.portal.page import LAST_TENANT
 from tenants.signin import sessions as places
@@ -41,6 +42,7 @@ class Account(PasswordChangeView):  # type: ignore[misc]  # untyped library
             "passkeys": [factor for factor in factors if factor.type == Authenticator.Type.WEBAUTHN],
             "recovery": any(factor.type == Authenticator.Type.RECOVERY_CODES for factor in factors),
             "places": places.of(person, self.request),
+            "asking": [] if has_factor(person) else [m.tenant for m in members if m.tenant.needs_second_factor],
         }
 
 

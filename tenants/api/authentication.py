@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.db.models import Q
 from django.http import HttpRequest
 from rest_framework import authentication, exceptions
@@ -65,6 +66,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
         user: User = found[0]
         member = _membership(user, request.headers.get("X-Tenant", ""))
         refuse_suspended(member.tenant)
+        refuse_without_factor(member)
         return user, acting(member, request)
 
 
@@ -107,6 +109,25 @@ def refuse_suspended(tenant: Tenant) -> None:
     """Raises `Forbidden`."""
     if tenant.status == TenantStatus.SUSPENDED:
         raise Forbidden(f"{tenant.name} is suspended; ask the provider")
+
+
+class FactorNeeded(Forbidden):
+    """The tenant lets in only who has a second factor, and this person has none yet."""
+
+    code = "second-factor-needed"
+    title = "This company asks for a second factor"
+
+
+def refuse_without_factor(member: Membership) -> None:
+    """Raises `FactorNeeded`."""
+    if member.tenant.needs_second_factor and not has_factor(member.user):
+        raise FactorNeeded(f"{member.tenant.name} lets in only who has a second factor; set one up at /account/")
+
+
+def has_factor(person: User) -> bool:
+    """Whether the person has a factor besides the password. Recovery codes are none: they stand in for one."""
+    factors = Authenticator.objects.filter(user=person)
+    return bool(factors.exclude(type=Authenticator.Type.RECOVERY_CODES).exists())
 
 
 def address_of(request: Request | HttpRequest) -> str:

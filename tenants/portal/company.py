@@ -17,6 +17,7 @@ from django.utils import timezone
 from naas.core.errors import Conflict, Invalid, Problem
 from tenants import scope
 from tenants.actor import Role
+from tenants.api.authentication import has_factor
 from tenants.models import ApiToken, AuditEvent, Invitation, Membership
 from tenants.portal.lists import Column, Empty, Filter, ListPage
 from tenants.portal.page import Page
@@ -247,12 +248,36 @@ class Settings(Page):
 
     def context(self) -> Mapping[str, Any]:
         tenant = self.actor.tenant
-        return {"tenant": tenant, "limits": quotas.limits(tenant), "used": quotas.usage(tenant)}
+        return {
+            "tenant": tenant,
+            "without": self.without(),
+            "limits": quotas.limits(tenant),
+            "used": quotas.usage(tenant),
+        }
+
+    def without(self) -> int:
+        """How many members have no second factor."""
+        return sum(not has_factor(member.user) for member in self.scope.all(Membership).select_related("user"))
 
     def post(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
+        if request.POST.get("act") == "second-factor":
+            return self.ask_second_factor(request)
         name = request.POST.get("name", "").strip()
         if not 1 <= len(name) <= 100:
             raise Invalid([Problem("name", "give up to 100 characters")])
         people.rename_tenant(actor=self.actor, tenant=self.actor.tenant, name=name)
         self.say("The name is changed.")
         return self.redirect("settings")
+
+    def ask_second_factor(self, request: HttpRequest) -> HttpResponse:
+        """Who asks it of others has one: otherwise this page would be the last that they see."""
+        asked = request.POST.get("asked") == "on"
+        if asked and not has_factor(self.person):
+            raise Conflict("set up a second factor of your own first, on the page of your account")
+        people.ask_second_factor(actor=self.actor, asked=asked)
+        self.say("Members need a second factor now." if asked else "Members need no second factor any more.")
+        return self.redirect("settings")
+
+    @property
+    def person(self) -> Any:
+        return self.request.user

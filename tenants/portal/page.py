@@ -25,7 +25,7 @@ from django.views import View
 from naas.core.errors import NotFound, Refusal
 from tenants import changes, converters, scope, wall
 from tenants.actor import Actor, Role
-from tenants.api.authentication import acting, refuse_suspended
+from tenants.api.authentication import FactorNeeded, acting, refuse_suspended, refuse_without_factor
 from tenants.models import Membership
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ class Page(View):
         self.kwargs = kwargs
         try:
             refuse_suspended(member.tenant)
+            refuse_without_factor(member)
             self.actor = acting(member, request)
             self.actor.require(self.reads if request.method in SAFE else self.writes)
             # Before only rows of this tenant can be seen.
@@ -79,6 +80,9 @@ class Page(View):
             answer = render(request, "portal/busy.html", status=503)
             answer["Retry-After"] = "2"
             return answer
+        except FactorNeeded:
+            # Where it is set up; the page says for whom.
+            return HttpResponseRedirect(f"{reverse('account')}?{urlencode({'for': member.tenant.slug})}#factors")
         except Refusal as refused:
             return self.refuse(refused)
 

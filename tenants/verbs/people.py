@@ -80,6 +80,18 @@ def open_tenant_with_owner(*, staff: Staff, name: str, slug: str, email: str) ->
 
 
 @transaction.atomic
+def ask_second_factor(*, actor: Actor, asked: bool) -> Tenant:
+    """Let in only members who have a second factor, or everybody again. Programs are not asked. Raises `Forbidden`."""
+    actor.require(Role.OWNER)
+    tenant = Tenant.objects.select_for_update().get(pk=actor.tenant.pk)
+    if tenant.needs_second_factor != asked:
+        tenant.needs_second_factor = asked
+        tenant.save(update_fields=["needs_second_factor"])
+        audit.record(actor, "tenant.ask_second_factor", tenant, asked=asked)
+    return tenant
+
+
+@transaction.atomic
 def rename_tenant(*, actor: Actor | Staff, tenant: Tenant, name: str) -> Tenant:
     """Give a tenant another name, as the provider or one of its owners. Raises `Forbidden`."""
     if isinstance(actor, Actor):

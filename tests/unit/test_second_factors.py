@@ -20,7 +20,7 @@ from naas.core.crypto import UnreadableSecret, Vault, new_key
 from tenants.actor import Actor, Role
 from tenants.models import AuditEvent, Tenant, User
 from tenants.signin import factors
-from tenants.verbs import members
+from tenants.verbs import members, tokens
 
 pytestmark = pytest.mark.django_db
 
@@ -289,3 +289,73 @@ def test_who_lost_everything_is_helped_on_the_command_line(browser: Client, ann:
     assert AuditEvent.unscoped.filter(verb="account.factors_removed").count() == 2
     with pytest.raises(CommandError, match="no account of"):
         call_command("remove_factors", "nobody@acme.example")
+
+
+# --- a tenant that asks for one -------------------------------------------------------
+
+
+def ask(client: Client, asked: str = "on") -> Any:
+    return client.post("/t/acme/settings/", {"act": "second-factor", "asked": asked}, follow=True)
+
+
+@pytest.fixture
+def viewer(ann: User) -> Client:
+    bob = User.objects.create_user("bob@acme.example", PASSWORD)
+    members.add(actor=Actor.system(Tenant.objects.get(slug="acme")), user=bob, role=Role.VIEWER)
+    client = Client()
+    client.force_login(bob)
+    return client
+
+
+def test_where_a_second_factor_is_required_nothing_is_seen_without(browser: Client, viewer: Client) -> None:
+    assert "set up a second factor of your own first" in ask(browser).content.decode()
+    assert not Tenant.objects.get(slug="acme").needs_second_factor
+    set_up(browser)
+    assert "1 member has none" in browser.get("/t/acme/settings/").content.decode()
+    assert "Members need a second factor now" in ask(browser).content.decode()
+    for address in (
+        "/t/acme/",
+        "/t/acme/services/",
+        "/t/acme/team/",
+        "/t/acme/settings/",
+        "/t/acme/services/?format=csv",
+    ):
+        assert viewer.get(address)["Location"] == "/account/?for=acme#factors"
+        assert viewer.post(address).status_code == 302
+    page = viewer.get("/account/").content.decode()
+    assert "Acme lets in only who has a second factor" in page
+    refused = viewer.get("/api/v1/me")
+    assert (refused.status_code, refused.json()["code"]) == (403, "second-factor-needed")
+    assert browser.get("/t/acme/").status_code == 200
+
+
+def test_who_sets_one_up_is_let_in_and_other_tenants_are_as_before(browser: Client, viewer: Client) -> None:
+    set_up(browser)
+    ask(browser)
+    bob = User.objects.get(email="bob@acme.example")
+    members.add(actor=Actor.system(Tenant.objects.get(slug="globex")), user=bob, role=Role.VIEWER)
+    assert viewer.get("/t/globex/").status_code == 200
+    Authenticator.objects.create(user=bob, type=Authenticator.Type.RECOVERY_CODES, data={"seed": "x"})
+    assert viewer.get("/t/acme/").status_code == 302, "recovery codes are no factor"
+    Authenticator.objects.create(user=bob, type=Authenticator.Type.WEBAUTHN, data={"name": "k", "credential": {}})
+    assert viewer.get("/t/acme/").status_code == 200
+
+
+def test_tokens_are_not_asked_for_a_second_factor(browser: Client, viewer: Client) -> None:
+    acme = Tenant.objects.get(slug="acme")
+    token = tokens.issue(actor=Actor.system(acme), name="ci", role=Role.VIEWER)
+    set_up(browser)
+    ask(browser)
+    asked = Client().get("/api/v1/me", headers={"authorization": f"Bearer {token.plaintext}"})
+    assert asked.status_code == 200
+
+
+def test_only_an_owner_asks_for_second_factors(browser: Client, viewer: Client) -> None:
+    assert "takes the role owner" in ask(viewer).content.decode()
+    set_up(browser)
+    ask(browser)
+    browser.post("/t/acme/settings/", {"act": "second-factor"})
+    assert not Tenant.objects.get(slug="acme").needs_second_factor
+    trail = AuditEvent.unscoped.filter(verb="tenant.ask_second_factor").order_by("id")
+    assert [event.detail["asked"] for event in trail] == [True, False]
+    assert {event.tenant and event.tenant.slug for event in trail} == {"acme"}

@@ -1,0 +1,10 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("tenants", "0006_cache")]
+    operations = [
+        migrations.AddField(
+            model_name="tenant", name="needs_second_factor", field=models.BooleanField(default=False)
+        ),
+    ]
