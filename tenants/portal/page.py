@@ -69,7 +69,8 @@ class Page(View):
             # Before only rows of this tenant can be seen.
             self.memberships = list(request.user.memberships.select_related("tenant").order_by("tenant__name"))
             wall.narrow(member.tenant)
-            request.session[LAST_TENANT] = member.tenant.slug
+            if request.session.get(LAST_TENANT) != member.tenant.slug:
+                request.session[LAST_TENANT] = member.tenant.slug
             if settings.NAAS_EVENT_STREAMS and request.method in SAFE:
                 self.since = changes.position()
             return super().dispatch(request, *args, **kwargs)

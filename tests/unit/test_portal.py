@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, get_resolver, reverse
 from django.utils import timezone
 
@@ -296,3 +297,10 @@ def test_a_step_that_goes_on_tells_how_long_such_a_one_usually_takes(acme: Tenan
         )
     order = ProductOrder.unscoped.filter(items__instance__name="edge")[0]
     assert "now, usually 300 ms" in owner.get(f"/t/acme/orders/{order.pk}/").content.decode()
+
+
+def test_looking_at_a_page_again_writes_nothing(acme: Tenant, viewer: Client) -> None:
+    viewer.get("/t/acme/services/")
+    with CaptureQueriesContext(connection) as queries:
+        viewer.get("/t/acme/services/")
+    assert [query["sql"] for query in queries if query["sql"].startswith(("INSERT", "UPDATE", "DELETE"))] == []
