@@ -80,6 +80,8 @@ NAAS_QUOTA_USAGE: str | None = "services.limits.usage"
 
 # Seconds in which an order must be done; then it fails with a reason and is undone.
 NAAS_ORDER_DEADLINE = env.int("NAAS_ORDER_DEADLINE", default=300)
+# Seconds for which a removal in the portal waits and can be undone; 0: it is done at once.
+NAAS_TERMINATION_GRACE = env.int("NAAS_TERMINATION_GRACE", default=1800)
 
 #: Event streams that one person may have open. The tabs of a browser share one for each tenant.
 NAAS_STREAMS_PER_PERSON = env.int("NAAS_STREAMS_PER_PERSON", default=20)

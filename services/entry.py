@@ -17,7 +17,7 @@ from services.addresses import allocate
 from services.catalogue import size_on_sale
 from services.design import certified_names, compose, parse, placed_ports
 from services.kind import Kind, Spec, SpecError
-from services.lifecycle import OPEN, SERVICE, ServiceEvent, ServiceState, after
+from services.lifecycle import OPEN, SERVICE, OrderState, ServiceEvent, ServiceState, after
 from services.models import (
     Action,
     Deployment,
@@ -123,9 +123,21 @@ def _modify(order: ProductOrder, position: int, request: ItemRequest) -> OrderIt
 def _delete(order: ProductOrder, position: int, request: ItemRequest) -> OrderItem:
     _refuse_fields(request, "kind", "pop", "name", "size", "spec", "revert_to")
     instance = _service(order, request)
+    item = _item(order, position, Action.DELETE, instance, instance.size, None)
+    if order.starts_at is None:
+        withdraw(item)
+    else:
+        item.generation = 0
+        item.save(update_fields=["generation"])
+    return item
+
+
+def withdraw(item: OrderItem) -> None:
+    """From now on nothing is wanted of the service that the item removes."""
+    instance = item.instance
     _next_generation(instance)
     Revision.unscoped.create(
-        tenant=order.tenant,
+        tenant_id=item.tenant_id,
         instance=instance,
         generation=instance.generation,
         spec=None,
@@ -133,7 +145,8 @@ def _delete(order: ProductOrder, position: int, request: ItemRequest) -> OrderIt
         reason="deleted",
     )
     instance.save(update_fields=["generation"])
-    return _item(order, position, Action.DELETE, instance, instance.size, None)
+    item.generation = instance.generation
+    item.save(update_fields=["generation"])
 
 
 def _want(instance: ServiceInstance, kind: Kind, spec: Spec, size: OfferingSize, reason: str) -> dict[str, Any]:
@@ -222,9 +235,15 @@ def _service(order: ProductOrder, request: ItemRequest) -> ServiceInstance:
         raise Invalid([Problem("service", str(error))]) from error
     if instance.state == ServiceState.TERMINATED:
         raise Invalid([Problem("service", f"{instance.name} is terminated")])
-    pending = OrderItem.unscoped.filter(instance=instance, state__in=OPEN).first()
+    pending = OrderItem.unscoped.filter(instance=instance, state__in=OPEN).select_related("order").first()
     if pending is not None and pending.order_id == order.pk:
         raise Invalid([Problem("service", f"items[{pending.position}] is about {instance.name} already; join the two")])
+    if pending is not None and pending.state == OrderState.PENDING:
+        raise Conflict(
+            f"{instance.name} is removed by order {pending.order_id} at {pending.order.starts_at:%Y-%m-%d %H:%M} UTC;"
+            " undo that (cancel the order), or have the order begin now",
+            Problem("service", "its removal is under way; it can be undone"),
+        )
     if pending is not None:
         raise Conflict(
             f"{instance.name} is being changed by order {pending.order_id}; wait for it or cancel it",

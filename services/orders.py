@@ -1,4 +1,4 @@
-"""The verbs of orders: place, preview, start, cancel, retry, expire, renew, and what a found state means for them.
+"""The verbs of orders: place, preview, start, hasten, cancel, retry, expire, renew; what a found state means for them.
 
 Everything that changes what is wanted of a service goes through here. An order is written
 whole or not at all; what a PoP did about it is brought by `services.reports`.
@@ -21,7 +21,7 @@ from naas.core.errors import Conflict, Invalid, Problem
 from services import certificates, dispatch
 from services.addresses import release_unused
 from services.design import design, needs_of
-from services.entry import ItemRequest, enter
+from services.entry import ItemRequest, enter, withdraw
 from services.kind import SpecError
 from services.lifecycle import (
     ENDED,
@@ -47,6 +47,7 @@ from services.models import (
     Revision,
     ServiceInstance,
 )
+from services.models import ServiceEvent as Event
 from services.rehearsal import Rehearsal, rehearse
 from services.secrets import reveal
 from tenants import changes, scope
@@ -62,6 +63,8 @@ START = "services.start_order"
 #: Name of the core's task that tells one deployment's PoP what is wanted.
 SEND = "services.send_deployment"
 MOST_ITEMS = 50
+#: The longest that a removal may wait.
+LONGEST_GRACE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,18 @@ def place(
     note: str = "",
     deadline: timedelta | None = None,
     retry_of: ProductOrder | None = None,
+    grace: timedelta | None = None,
 ) -> ProductOrder:
     """Write an order and reserve all it needs; the core starts it as soon as that is committed.
+
+    An order that only removes services may be given a `grace`: it waits so long, in which the services run on,
+    cannot be changed otherwise, and `cancel` undoes it without a trace at a PoP.
 
     Raises `Invalid` with every problem of every item, `QuotaExceeded`, `CapacityExceeded`,
     `Conflict` when a service is being changed by another order; then nothing was written.
     """
     actor.require(Role.OPERATOR)
+    starts_at = _begin(grace, items)
     with transaction.atomic():
         order = _enter_all(
             ProductOrder(
@@ -102,13 +110,18 @@ def place(
                 external_id=external_id,
                 note=note,
                 placed_by=actor.label,
-                deadline=_deadline(deadline),
+                starts_at=starts_at,
+                deadline=_deadline(deadline) + (grace or timedelta(0)),
                 retry_of=retry_of,
             ),
             items,
         )
-        audit.record(actor, "order.place", order, items=[f"{i.action} {i.instance.name}" for i in order.items.all()])
-        transaction.on_commit(partial(dispatch.wake, START, order.pk))
+        waits = {"starts_at": starts_at.isoformat()} if starts_at else {}
+        audit.record(actor, "order.place", order, items=_contents(order), **waits)
+        if starts_at:
+            _wait(order)
+        else:
+            transaction.on_commit(partial(dispatch.wake, START, order.pk))
     return order
 
 
@@ -132,14 +145,23 @@ def preview(*, actor: Actor, items: Sequence[ItemRequest]) -> tuple[ItemPreview,
     return found
 
 
-def start(*, order_id: str) -> None:
-    """Set an acknowledged order going: tell each item's PoP what is wanted. Doing it twice does no harm."""
+def start(*, order_id: str, now: datetime | None = None) -> None:
+    """Set an order going that was acknowledged or has waited long enough: tell each item's PoP what is wanted.
+
+    Doing it twice does no harm.
+    """
+    now = now or timezone.now()
     with transaction.atomic():
         order = _locked(order_id)
-        if order.state != OrderState.ACKNOWLEDGED:
+        if not _is_due(order, now):
             return
+        if order.starts_at:
+            order.deadline = now + (order.deadline - order.starts_at)
+            order.save(update_fields=["deadline"])
         _move(order, OrderEvent.START)
-        for item in order.items.all():
+        for item in order.items.select_related("instance"):
+            if item.state == OrderState.PENDING:
+                withdraw(item)
             _move(item, OrderEvent.START)
     for deployment in Deployment.unscoped.filter(instance__order_items__order=order).select_related("instance", "pop"):
         tell(deployment)
@@ -158,8 +180,23 @@ def tell(deployment: Deployment) -> None:
             settle(deployment=deployment)
 
 
+def hasten(*, actor: Actor, order: ProductOrder) -> ProductOrder:
+    """Have an order that waits begin now. Raises `Conflict` when it does not wait."""
+    actor.require(Role.OPERATOR)
+    with transaction.atomic():
+        order = _locked(order.pk)
+        if order.state != OrderState.PENDING or order.starts_at is None:
+            raise Conflict(f"order {order.pk} is {order.state}; only one that waits can begin earlier")
+        now = timezone.now()
+        order.starts_at, order.deadline = now, now + (order.deadline - order.starts_at)
+        order.save(update_fields=["starts_at", "deadline"])
+        audit.record(actor, "order.hasten", order, items=_contents(order))
+        transaction.on_commit(partial(dispatch.wake, START, order.pk))
+    return order
+
+
 def cancel(*, actor: Actor, order: ProductOrder) -> ProductOrder:
-    """Stop an order that is on its way and undo what it has done so far.
+    """Stop an order that is on its way and undo what it has done so far; of one that waits that is nothing.
 
     Items that are complete stay as they are. Raises `Conflict` when the order has ended.
     """
@@ -171,10 +208,16 @@ def cancel(*, actor: Actor, order: ProductOrder) -> ProductOrder:
         _move(order, OrderEvent.REQUEST_CANCELLATION, OrderEvent.ACCEPT_CANCELLATION)
         order.deadline = _deadline(None)
         order.save(update_fields=["deadline"])
-        for item in order.items.filter(state__in=OPEN):
+        for item in order.items.filter(state__in=OPEN).select_related("instance"):
+            waited = item.state == OrderState.PENDING
             _move(item, OrderEvent.REQUEST_CANCELLATION, OrderEvent.ACCEPT_CANCELLATION)
-            _compensate(item)
-        audit.record(actor, "order.cancel", order)
+            if waited:
+                _move(item, OrderEvent.CANCEL)
+                _note(item.instance, "termination.undone", f"its removal was undone by {actor.label}")
+            else:
+                _compensate(item)
+        _settle_order(order)
+        audit.record(actor, "order.cancel", order, items=_contents(order))
     return order
 
 
@@ -192,6 +235,7 @@ def retry(*, actor: Actor, order: ProductOrder) -> ProductOrder:
         external_id=order.external_id,
         note=order.note,
         retry_of=order,
+        grace=order.starts_at - order.placed_at if order.starts_at else None,
     )
 
 
@@ -199,7 +243,7 @@ def expire(*, order_id: str, now: datetime) -> None:
     """Fail what an order has not done by its deadline, with the reason that its PoP gave last."""
     with transaction.atomic():
         order = _locked(order_id)
-        if order.state in ENDED or order.deadline > now:
+        if order.state in ENDED | {OrderState.PENDING} or order.deadline > now:
             return
         if order.state == OrderState.ACKNOWLEDGED:
             _move(order, OrderEvent.START)
@@ -220,7 +264,8 @@ def renew(*, instance_id: str, now: datetime) -> None:
         lock_tenant(known.tenant)
         instance = ServiceInstance.unscoped.select_related("size").get(pk=instance_id)
         revision = Revision.unscoped.select_related("size").get(instance=instance, generation=instance.generation)
-        is_ordered = OrderItem.unscoped.filter(instance=instance, state__in=OPEN).exists()
+        # A removal that waits is no change yet, and may wait longer than a certificate lasts.
+        is_ordered = OrderItem.unscoped.filter(instance=instance, state__in=OPEN - {OrderState.PENDING}).exists()
         if revision.spec is None or revision.worked_at is None or is_ordered:
             return
         _, names = needs_of(instance, revision)
@@ -275,6 +320,43 @@ def _enter_all(order: ProductOrder, items: Sequence[ItemRequest]) -> ProductOrde
     for item in entered:
         changes.note(item.instance)
     return order
+
+
+def _begin(grace: timedelta | None, items: Sequence[ItemRequest]) -> datetime | None:
+    """When an order with this grace begins; None: at once. Raises `Invalid`."""
+    if not grace:
+        return None
+    if any(item.action != Action.DELETE for item in items):
+        raise Invalid([Problem("grace", "only an order that removes services and does nothing else can wait")])
+    if not timedelta(0) < grace <= LONGEST_GRACE:
+        raise Invalid([Problem("grace", f"an order waits for {LONGEST_GRACE.days} days at most")])
+    return timezone.now() + grace
+
+
+def _wait(order: ProductOrder) -> None:
+    """Leave an order that was entered until its time comes."""
+    _move(order, OrderEvent.WAIT)
+    for item in order.items.select_related("instance"):
+        _move(item, OrderEvent.WAIT)
+        when = f"{order.starts_at:%Y-%m-%d %H:%M:%S} UTC"
+        _note(item.instance, "termination.scheduled", f"{order.placed_by} has it removed at {when}; until then it runs")
+
+
+def _is_due(order: ProductOrder, now: datetime) -> bool:
+    if order.state == OrderState.PENDING:
+        return order.starts_at is not None and order.starts_at <= now
+    return order.state == OrderState.ACKNOWLEDGED
+
+
+def _contents(order: ProductOrder) -> list[str]:
+    """What an order does, in words."""
+    return [f"{item.action} {item.instance.name}" for item in order.items.select_related("instance")]
+
+
+def _note(instance: ServiceInstance, type: str, message: str) -> None:
+    Event.unscoped.create(
+        tenant_id=instance.tenant_id, instance=instance, at=timezone.now(), type=type, message=message[:500]
+    )
 
 
 def _shared(items: Sequence[OrderItem], item: OrderItem) -> frozenset[str]:

@@ -33,7 +33,9 @@ def sweep(now: datetime | None = None) -> None:
     """Look once at everything that is open. Doing it twice does no harm."""
     now = now or timezone.now()
     open_orders = ProductOrder.unscoped.filter(state__in=OPEN)
-    for order_id in _ids(open_orders.filter(deadline__lte=now)):
+    for order_id in _ids(open_orders.filter(state=OrderState.PENDING, starts_at__lte=now)):
+        orders.start(order_id=order_id, now=now)
+    for order_id in _ids(open_orders.exclude(state=OrderState.PENDING).filter(deadline__lte=now)):
         orders.expire(order_id=order_id, now=now)
     for order_id in _ids(open_orders.filter(state=OrderState.ACKNOWLEDGED, placed_at__lte=now - OVERLOOKED)):
         orders.start(order_id=order_id)

@@ -46,6 +46,7 @@ class OrderPage(Console):
                     ("standing", "reason"),
                     ("placed_by", "placed"),
                     ("deadline_in", "completed"),
+                    "begins",
                     ("duration", "note"),
                     ("external_id", "retry_of"),
                     "retries_shown",
@@ -79,6 +80,7 @@ class OrderPage(Console):
 
     placed = looks.moment("placed_at", "Placed")
     deadline_in = looks.moment("deadline", "Deadline")
+    begins = looks.moment("starts_at", "Waits until", never="it did not wait")
     completed = looks.moment("completed_at", "Ended", never="not yet")
 
     @admin.display(description="Took")

@@ -1,4 +1,4 @@
-"""Orders over HTTP: place, preview, follow, cancel, retry."""
+"""Orders over HTTP: place, preview, follow, hasten, cancel, retry."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ class Orders(mixins.ListModelMixin, mixins.RetrieveModelMixin, ScopedViewSet):
     @extend_schema(request=None, responses=read.OrderJson, summary="Stop an order and undo what it has done so far")
     def cancel(self, request: Request, pk: str) -> Response:
         orders.cancel(actor=self.actor, order=self.get_object())
+        return Response(read.OrderJson(self.get_object()).data)
+
+    @extend_schema(request=None, responses=read.OrderJson, summary="Have a removal that waits begin now")
+    def hasten(self, request: Request, pk: str) -> Response:
+        orders.hasten(actor=self.actor, order=self.get_object())
         return Response(read.OrderJson(self.get_object()).data)
 
     @extend_schema(request=None, responses={201: read.OrderJson}, summary="Order again what failed or was cancelled")

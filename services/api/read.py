@@ -27,6 +27,7 @@ from services.models import (
     ServiceInstance,
     Transport,
     Uni,
+    with_ends,
 )
 from services.registry import kinds
 from services.secrets import mask
@@ -197,8 +198,13 @@ class BirthCertificateJson(serializers.Serializer[Any]):
 
 
 class ServiceSummary(serializers.ModelSerializer[ServiceInstance]):
+    """A service, of rows `with_ends`."""
+
     pop = serializers.CharField(source="pop_id")
     size = serializers.CharField(source="size.size")
+    terminates_at = serializers.DateTimeField(
+        read_only=True, allow_null=True, help_text="When its removal begins, which was ordered and waits."
+    )
 
     class Meta:
         model = ServiceInstance
@@ -214,6 +220,7 @@ class ServiceSummary(serializers.ModelSerializer[ServiceInstance]):
             "generation",
             "created_at",
             "activated_at",
+            "terminates_at",
             "terminated_at",
         )
 
@@ -326,6 +333,7 @@ class OrderSummary(serializers.ModelSerializer[ProductOrder]):
             "note",
             "placed_by",
             "placed_at",
+            "starts_at",
             "deadline",
             "completed_at",
             "retry_of",
@@ -425,4 +433,4 @@ def with_steps(rows: QuerySet[ProductOrder]) -> QuerySet[ProductOrder]:
 
 def with_state(rows: QuerySet[ServiceInstance]) -> QuerySet[ServiceInstance]:
     """Rows for `ServiceJson`."""
-    return rows.select_related("size").prefetch_related("addresses", "deployments")
+    return with_ends(rows.select_related("size")).prefetch_related("addresses", "deployments")

@@ -6,6 +6,7 @@ Changing or deleting one here is short for an order of one item, and answers wit
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import QuerySet
@@ -20,12 +21,13 @@ from services.api import filters, read, write
 from services.api.orders import answer
 from services.entry import ItemRequest
 from services.healing import heal
-from services.models import Action, Inquiry, Revision, ServiceEvent, ServiceInstance
+from services.models import Action, Inquiry, Revision, ServiceEvent, ServiceInstance, with_ends
 from tenants.actor import Role
 from tenants.api.base import ScopedViewSet
 
 #: The longest that `Prefer: wait` holds an answer back, in seconds.
 LONGEST_WAIT = 20
+GRACE = OpenApiParameter("grace", int, description=write.GRACE)
 #: Where a problem of an order's only item lies, seen from that order.
 ONLY_ITEM = "items[0]"
 
@@ -40,7 +42,7 @@ class Services(mixins.ListModelMixin, mixins.RetrieveModelMixin, ScopedViewSet):
 
     def get_queryset(self) -> QuerySet[ServiceInstance]:
         rows = super().get_queryset()
-        return rows.select_related("size") if self.action == "list" else read.with_state(rows)
+        return with_ends(rows.select_related("size")) if self.action == "list" else read.with_state(rows)
 
     def get_serializer_class(self) -> Any:
         return read.ServiceSummary if self.action == "list" else read.ServiceJson
@@ -54,9 +56,15 @@ class Services(mixins.ListModelMixin, mixins.RetrieveModelMixin, ScopedViewSet):
         body.is_valid(raise_exception=True)
         return self._order(ItemRequest(action=Action.MODIFY, service=service.pk, **body.validated_data))
 
-    @extend_schema(responses={202: read.OrderJson}, summary="Order the removal; the answer is the order")
+    @extend_schema(
+        responses={202: read.OrderJson},
+        parameters=[GRACE],
+        summary="Order the removal; the answer is the order",
+    )
     def destroy(self, request: Request, pk: str) -> Response:
-        return self._order(ItemRequest(action=Action.DELETE, service=self.get_object().pk))
+        """Begins at once, or after `grace`: until then the service runs on, and cancelling the order undoes it."""
+        item = ItemRequest(action=Action.DELETE, service=self.get_object().pk)
+        return self._order(item, grace=grace_of(request))
 
     @extend_schema(
         request=None, responses={202: read.ServiceJson}, summary="Tell the PoP once more what should stand there"
@@ -68,9 +76,9 @@ class Services(mixins.ListModelMixin, mixins.RetrieveModelMixin, ScopedViewSet):
             heal(actor=self.actor, deployment=deployment)
         return Response(read.ServiceJson(self.get_object()).data, status=status.HTTP_202_ACCEPTED)
 
-    def _order(self, item: ItemRequest) -> Response:
+    def _order(self, item: ItemRequest, grace: timedelta | None = None) -> Response:
         try:
-            order = orders.place(actor=self.actor, items=[item])
+            order = orders.place(actor=self.actor, items=[item], grace=grace)
         except Invalid as refused:
             raise Invalid(map(_seen_from_the_item, refused.problems)) from refused
         return answer(order, status.HTTP_202_ACCEPTED)
@@ -155,6 +163,18 @@ class Inquiries(mixins.ListModelMixin, mixins.RetrieveModelMixin, OfService):
             status=status.HTTP_202_ACCEPTED if waiting else status.HTTP_201_CREATED,
             headers=headers,
         )
+
+
+def grace_of(request: Request) -> timedelta | None:
+    """What `?grace=` says. Raises `Invalid`, also for any other parameter: nothing is removed by a misunderstanding."""
+    if unknown := sorted(set(request.query_params) - {"grace"}):
+        raise Invalid(Problem(name[:64], "there is no such parameter; there is: grace") for name in unknown)
+    said = request.query_params.getlist("grace")
+    if not said:
+        return None
+    if len(said) > 1 or not re.fullmatch("[0-9]{1,7}", said[0]) or int(said[0]) > write.MOST_GRACE:
+        raise Invalid([Problem("grace", f"a number of seconds, at most {write.MOST_GRACE}")])
+    return timedelta(seconds=int(said[0]))
 
 
 def preferred_wait(request: Request) -> int:

@@ -27,6 +27,7 @@ urlpatterns = [
     path("orders/preview", Preview.as_view(), name="order-preview"),
     path("orders/<id:pk>", Orders.as_view(ONE), name="order"),
     path("orders/<id:pk>/cancel", Orders.as_view({"post": "cancel"}), name="order-cancel"),
+    path("orders/<id:pk>/hasten", Orders.as_view({"post": "hasten"}), name="order-hasten"),
     path("orders/<id:pk>/retry", Orders.as_view({"post": "retry"}), name="order-retry"),
     path("authority", TheAuthority.as_view(), name="authority"),
     path("services", Services.as_view(LIST), name="services"),

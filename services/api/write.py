@@ -9,10 +9,15 @@ from rest_framework import serializers
 
 from services.entry import ItemRequest
 from services.models import Action, SegmentKind, Size
-from services.orders import MOST_ITEMS
+from services.orders import LONGEST_GRACE, MOST_ITEMS
 from services.segments import MOST_PREFIXES, SegmentRequest
 from tenants.api.serializers import Choice, StrictSerializer, Text, Whole, one_line
 
+MOST_GRACE = LONGEST_GRACE // timedelta(seconds=1)
+GRACE = (
+    "Seconds for which an order that only removes services waits: they run on, and cancelling it undoes it. "
+    "Without it, or with 0, it begins at once."
+)
 REVERT = "A generation of the service, whose spec and size are meant, secrets included."
 
 
@@ -44,12 +49,17 @@ class OrderBody(ItemsBody):
     complete_within = Whole(
         min_value=5, max_value=86400, required=False, help_text="Seconds after which what is not done fails."
     )
+    grace = Whole(min_value=0, max_value=MOST_GRACE, required=False, help_text=GRACE)
 
     def options(self) -> dict[str, Any]:
         """The arguments of `orders.place` besides the items."""
         given = {name: value for name, value in self.validated_data.items() if name in ("external_id", "note")}
         seconds = self.validated_data.get("complete_within")
-        return given | {"deadline": timedelta(seconds=seconds) if seconds else None}
+        grace = self.validated_data.get("grace")
+        return given | {
+            "deadline": timedelta(seconds=seconds) if seconds else None,
+            "grace": timedelta(seconds=grace) if grace else None,
+        }
 
 
 class ServiceBody(StrictSerializer):

@@ -16,7 +16,7 @@ from services.models.inventory import (
     ServiceEvent,
     ServiceInstance,
 )
-from services.models.orders import Action, OrderItem, ProductOrder
+from services.models.orders import Action, OrderItem, ProductOrder, with_ends
 from services.models.places import Pop, PopStatus, Prefix, Segment, SegmentKind, Transport, Uni
 from services.models.samples import Sample
 
@@ -46,4 +46,5 @@ __all__ = [
     "Size",
     "Transport",
     "Uni",
+    "with_ends",
 ]

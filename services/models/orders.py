@@ -6,6 +6,7 @@ from functools import partial
 from typing import ClassVar
 
 from django.db import models
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from naas.core.ids import new_id
 from services.lifecycle import OPEN, OrderState
@@ -23,7 +24,10 @@ class Action(models.TextChoices):
 
 
 class ProductOrder(TenantOwned):
-    """One order of one or more items. It fails, with a reason, when it is not done by `deadline`."""
+    """One order of one or more items. It fails, with a reason, when it is not done by `deadline`.
+
+    One that has `starts_at` removes services, and waits until then: so long it can be undone.
+    """
 
     id = models.CharField(primary_key=True, max_length=20, default=partial(new_id, "ord"), editable=False)
     state = models.CharField(max_length=24, choices=STATES, default=OrderState.ACKNOWLEDGED)
@@ -33,6 +37,7 @@ class ProductOrder(TenantOwned):
     placed_by = models.CharField(max_length=120)
     retry_of = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="retries")
     placed_at = models.DateTimeField(auto_now_add=True)
+    starts_at = models.DateTimeField(null=True, blank=True)
     deadline = models.DateTimeField()
     completed_at = models.DateTimeField(null=True, blank=True)
 
@@ -52,7 +57,7 @@ class ProductOrder(TenantOwned):
 
 
 class OrderItem(TenantOwned):
-    """One thing to do to one instance: `generation` is the one that does it.
+    """One thing to do to one instance: `generation` is the one that does it, 0 while the order waits.
 
     `spec` is what was ordered, its secrets encrypted. After a failure or a cancellation
     `compensation` is the generation that undoes it. Prices are those of the day of the order.
@@ -88,3 +93,12 @@ class OrderItem(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.order_id}.{self.position}"
+
+
+def with_ends(rows: QuerySet[ServiceInstance]) -> QuerySet[ServiceInstance]:
+    """Each service with `terminates_at`, when its removal that waits begins, and `terminated_by`, the order of that."""
+    waiting = OrderItem.unscoped.filter(instance=OuterRef("pk"), state=OrderState.PENDING)
+    return rows.annotate(
+        terminates_at=Subquery(waiting.values("order__starts_at")[:1]),
+        terminated_by=Subquery(waiting.values("order")[:1]),
+    )

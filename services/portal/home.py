@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
-from services.lifecycle import OPEN, Health, ServiceState
+from services.lifecycle import OPEN, Health, OrderState, ServiceState
 from services.models import Address, OrderItem, Pop, ProductOrder, Segment, ServiceInstance
 from services.portal.blueprints import on_sale
 from services.portal.ordering import price_of
@@ -44,9 +44,16 @@ class Home(Page):
             "is_grouped": picture.is_grouped,
             "healths": [(health.value, well.get(health, 0)) for health in WORSE if well.get(health)],
             "segments": bool(nets),
-            "open_orders": self.scope.all(ProductOrder).filter(state__in=OPEN)[:LATEST],
+            "open_orders": self.scope.all(ProductOrder).filter(state__in=OPEN - {OrderState.PENDING})[:LATEST],
+            "endings": self.endings()[:LATEST],
+            "more_endings": max(self.endings().count() - LATEST, 0),
             "blueprints": [] if services else on_sale(),
         }
+
+    def endings(self) -> QuerySet[OrderItem]:
+        """Removals that wait, the next one first."""
+        waiting = self.scope.all(OrderItem).filter(state=OrderState.PENDING)
+        return waiting.select_related("order", "instance").order_by("order__starts_at", "pk")
 
     def functions(self, services: list[ServiceInstance]) -> list[Function]:
         ports: dict[str, list[str]] = {}
@@ -72,5 +79,5 @@ class Drawer(ServicePage):
             "price": price_of(service.size),
             "pages": tabs_of(service.kind)[1:],
             "latest": service.events.all()[:3],
-            "change": self.scope.all(OrderItem).filter(instance=service, state__in=OPEN).first(),
+            "change": self.pending,
         }

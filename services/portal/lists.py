@@ -8,7 +8,7 @@ from typing import ClassVar
 from django.db.models import QuerySet
 
 from services.lifecycle import Health, OrderState, ServiceState
-from services.models import Pop, ProductOrder, ServiceInstance
+from services.models import Pop, ProductOrder, ServiceInstance, with_ends
 from services.registry import kinds
 from tenants.portal.lists import Column, Empty, Filter, ListPage
 from tenants.wording import words
@@ -53,7 +53,7 @@ class Services(ListPage):
     )
 
     def rows(self) -> QuerySet[ServiceInstance]:
-        rows = super().rows().select_related("size")
+        rows = with_ends(super().rows().select_related("size"))
         # What is gone is shown to who asks for it.
         return rows if self.request.GET.get("state") else rows.exclude(state=ServiceState.TERMINATED)
 

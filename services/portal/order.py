@@ -36,7 +36,11 @@ class Order(Page):
             "order": order,
             "items": items,
             "is_open": order.state in OPEN,
-            "can_retry": order.state in LOST and any(item.state in LOST for item, _ in items),
+            "waits": order.state == OrderState.PENDING,
+            # A removal that was undone was not lost.
+            "can_retry": order.state in LOST
+            and not (order.starts_at and order.state == OrderState.CANCELLED)
+            and any(item.state in LOST for item, _ in items),
             "retries": self.scope.all(ProductOrder).filter(retry_of=order),
         }
 
@@ -84,8 +88,26 @@ class Cancel(Page):
 
     def post(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
         del request
-        order = orders.cancel(actor=self.actor, order=self.scope.get(ProductOrder, self.kwargs["id"]))
-        self.say("The order is being cancelled; what it has done is undone.")
+        order = self.scope.get(ProductOrder, self.kwargs["id"])
+        waited = order.state == OrderState.PENDING
+        order = orders.cancel(actor=self.actor, order=order)
+        services = list(order.items.values_list("instance", "instance__name"))
+        if waited:
+            self.say(f"Nothing is removed: {', '.join(name for _, name in services)}.")
+        else:
+            self.say("The order is being cancelled; what it has done is undone.")
+        if waited and len(services) == 1:
+            return self.redirect("service", id=services[0][0])
+        return self.redirect("order", id=order.pk)
+
+
+class Hasten(Cancel):
+    """Have an order that waits begin now."""
+
+    def post(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
+        del request
+        order = orders.hasten(actor=self.actor, order=self.scope.get(ProductOrder, self.kwargs["id"]))
+        self.say("The removal begins now.")
         return self.redirect("order", id=order.pk)
 
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -285,7 +286,7 @@ class Place(Page):
         return self.redirect("order-new")
 
     def post(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponseBase:
-        body = _parsed(request.POST.get("items", ""), request.POST.get("note", "").strip())
+        body = _parsed(request.POST.get("items", ""), request.POST.get("note", "").strip(), request.POST.get("grace"))
         order = orders.place(actor=self.actor, items=body.requests(), **body.options())
         return self.redirect("order", id=order.pk)
 
@@ -298,6 +299,7 @@ def plan(page: Page, items: Sequence[ItemRequest], found: Sequence[ItemPreview])
     """The page that says what an order would do, and places it."""
     before = sum((item.monthly_before for item in found), Decimal(0))
     after = sum((item.monthly_after for item in found), Decimal(0))
+    grace = settings.NAAS_TERMINATION_GRACE if all(item.action == Action.DELETE for item in items) else 0
     context = {
         "title": "The plan",
         "found": found,
@@ -309,7 +311,8 @@ def plan(page: Page, items: Sequence[ItemRequest], found: Sequence[ItemPreview])
         "document": json.dumps([_plain(item) for item in items]),
         "interrupts": sorted({name for item in found for name in item.rehearsal.interrupts}),
         "removes": [item.service for item in found if item.action == Action.DELETE],
-        **shown(items),
+        "grace": grace,
+        **shown(items, grace),
     }
     answer = page.show(context, template="portal/plan.html")
     # It may hold secrets that were just typed.
@@ -317,9 +320,11 @@ def plan(page: Page, items: Sequence[ItemRequest], found: Sequence[ItemPreview])
     return answer
 
 
-def shown(items: Sequence[ItemRequest]) -> dict[str, str]:
+def shown(items: Sequence[ItemRequest], grace: int = 0) -> dict[str, str]:
     """The same order as a request to the API, its secrets left out."""
-    body = {"items": [_without_secrets(_plain(item)) for item in items]}
+    body: dict[str, Any] = {"items": [_without_secrets(_plain(item)) for item in items]}
+    if grace:
+        body["grace"] = grace
     compact = json.dumps(body).replace("'", "'\\''")
     header = '-H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json"'
     return {
@@ -386,10 +391,12 @@ def _without_secrets(value: Any, name: str = "") -> Any:
     return HIDDEN if secret else value
 
 
-def _parsed(text: str, note: str) -> OrderBody:
+def _parsed(text: str, note: str, grace: str | None) -> OrderBody:
     """The order of a plan. Raises `Invalid`, as the API does, also for what this page did not write."""
     try:
-        body = OrderBody(data={"items": json.loads(text), **({"note": note} if note else {})})
+        asked = {"note": note} if note else {}
+        waits = {"grace": int(grace)} if grace else {}
+        body = OrderBody(data={"items": json.loads(text), **asked, **waits})
         body.is_valid(raise_exception=True)
     except ValueError:
         raise Invalid([Problem("items", "this plan cannot be read; make it again")]) from None

@@ -37,7 +37,9 @@ class Service(ServicePage):
         return {
             "deployments": deployments,
             "conditions": conditions,
-            "agreement": _agreement(deployments, conditions, changing=self.pending is not None),
+            "agreement": _agreement(
+                deployments, conditions, changing=self.pending is not None and self.pending.state != OrderState.PENDING
+            ),
             "found": next((d.observed_generation for d in deployments if 0 < d.observed_generation < d.generation), 0),
             "addresses": service.addresses.select_related("segment"),
             "events": service.events.all()[:LATEST],

@@ -33,7 +33,7 @@ from django.http import HttpResponse
 from django.utils.functional import cached_property
 
 from naas.core.errors import NotFound
-from services.lifecycle import OPEN, ServiceState
+from services.lifecycle import OPEN, OrderState, ServiceState
 from services.models import OrderItem, ServiceInstance
 from services.registry import kinds
 from tenants.portal.page import Page
@@ -92,7 +92,8 @@ class ServicePage(Page):
     @cached_property
     def pending(self) -> OrderItem | None:
         """What is being ordered of the service now."""
-        return self.scope.all(OrderItem).filter(instance=self.service, state__in=OPEN).first()
+        open_items = self.scope.all(OrderItem).filter(instance=self.service, state__in=OPEN)
+        return open_items.select_related("order").first()
 
     def show(self, context: Mapping[str, Any], *, template: str = "", status: int = 200) -> HttpResponse:
         if "refused" in context:
@@ -104,5 +105,6 @@ class ServicePage(Page):
             "tab": self.tab,
             "standing": self.service.state != ServiceState.TERMINATED,
             "pending": self.pending,
+            "ending": self.pending if self.pending and self.pending.state == OrderState.PENDING else None,
         }
         return super().show({**around, **context}, template=template, status=status)

@@ -30,5 +30,6 @@ urlpatterns = [
     path("orders/", lists.Orders.as_view(), name="orders"),
     path("orders/<id:id>/", order.Order.as_view(), name="order"),
     path("orders/<id:id>/cancel/", order.Cancel.as_view(), name="order-cancel"),
+    path("orders/<id:id>/hasten/", order.Hasten.as_view(), name="order-hasten"),
     path("orders/<id:id>/retry/", order.Retry.as_view(), name="order-retry"),
 ]

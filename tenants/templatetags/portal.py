@@ -22,6 +22,8 @@ from tenants.wording import words
 
 register = template.Library()
 
+UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -101,7 +103,7 @@ def distance(at: datetime) -> str:
     """In words: "5 min ago", "in 2 h"."""
     seconds = (timezone.now() - at).total_seconds()
     size = abs(seconds)
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+    for unit, length in UNITS:
         if size >= length or unit == "s":
             said = f"{int(size // length)} {unit}"
             return f"{said} ago" if seconds >= 0 else f"in {said}"
@@ -117,6 +119,13 @@ def duration(milliseconds: float | None) -> str:
         return f"{milliseconds:.0f} ms"
     seconds = milliseconds / 1000
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+@register.filter
+def span(seconds: int) -> str:
+    """A number of seconds, in the largest unit that says it wholly: "30 min", "2 h", "90 s"."""
+    unit, length = next((unit, length) for unit, length in UNITS if seconds % length == 0)
+    return f"{seconds // length} {unit}"
 
 
 @register.filter

@@ -107,7 +107,7 @@ def test_a_customer_joins_orders_a_router_changes_reads_reverts_and_removes_it(
     page.get_by_text("An invitation was sent to bob@customer.example").wait_for()
 
     page.goto(f"{service}remove/")
-    place(page, "Remove for good")
+    place(page, "Remove now, for good")
     page.goto(f"{seen.base}/t/{platform.tenant}/")
     page.get_by_text("Nothing stands here yet").wait_for()
     assert platform.traces() == before

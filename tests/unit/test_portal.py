@@ -94,7 +94,7 @@ OF_SERVICE = [
     "drawer",
 ]
 IDS |= dict.fromkeys((f"service-{page}" for page in OF_SERVICE), IDS["service"])
-IDS |= dict.fromkeys(("order-cancel", "order-retry"), IDS["order"])
+IDS |= dict.fromkeys(("order-cancel", "order-hasten", "order-retry"), IDS["order"])
 LIVE = ("trunk-states", "calls", "bans", "test-calls", "certificate", "quality")
 SECTIONS = {"trunk": "carrier", "route": "out", "source": "rule"}
 IDS |= dict.fromkeys(
@@ -109,6 +109,7 @@ IDS["sbc-record"] = _record
 FOR_OPERATORS = {"order-new", "order-add", "order-blueprint", "segment-new", "service-configuration", "service-remove"}
 #: Addresses that are posted to, and lead elsewhere when they are opened.
 POSTED = {"order-place", "segment-remove", "order-cancel", "order-retry", "service-heal", "service-revert"}
+POSTED |= {"order-hasten"}
 IDS |= {
     "member-change": lambda tenant: {"id": Membership.unscoped.filter(tenant=tenant, role="viewer")[0].pk},
     "invitation-withdraw": lambda tenant: {"id": Invitation.unscoped.filter(tenant=tenant)[0].pk},

@@ -117,7 +117,7 @@ def test_a_service_is_configured_and_keeps_its_secrets(ann: Client, actor: Actor
 def test_a_service_is_removed_after_a_plan(ann: Client, actor: Actor, lan: Segment, core: Segment) -> None:
     service = ordered(actor, router())
     page = ann.get(f"/t/acme/services/{service.pk}/remove/")
-    assert "It cannot be taken back" in page.content.decode()
+    assert "cannot be taken back" in page.content.decode()
     ann.post("/t/acme/order/place/", {"items": planned(page)})
     found(service, Phase.GONE)
     assert ServiceInstance.unscoped.get(pk=service.pk).state == "terminated"
