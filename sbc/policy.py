@@ -382,8 +382,8 @@ def _not_taken_for(trunks: Iterable[Trunk], call: Call) -> Iterator[Step]:
 def _passed_over(routes: Iterable[Route], trunk: str, number: str, taken: Route | None) -> Iterator[Step]:
     """Routes that the call would rather have gone by, in their order, and why it does not."""
     fitting = (route for route in routes if route.trunk in (trunk, ANY_TRUNK) and matches(route, number))
-    before = [route for route in fitting if taken is None or _rank(route) < _rank(taken)]
-    for route in sorted(before, key=_rank)[:MOST_TOLD]:
+    before = [route for route in fitting if taken is None or rank(route) < rank(taken)]
+    for route in sorted(before, key=rank)[:MOST_TOLD]:
         reason = "closed at this time" if route.enabled else "not enabled"
         yield Step(Stage.ROUTE, f"route {route.id} matches and is {reason}", route.id, False)
 
@@ -479,10 +479,11 @@ def best_route(routes: Sequence[Route], trunk: str, number: str, now: int) -> Ro
         and matches(route, number)
         and (not route.window or route.window.is_open(now))
     ]
-    return min(open_ones, key=_rank, default=None)
+    return min(open_ones, key=rank, default=None)
 
 
-def _rank(route: Route) -> tuple[bool, int, bool, int, str]:
+def rank(route: Route) -> tuple[bool, int, bool, int, str]:
+    """The order in which routes are looked at."""
     length = 0 if route.pattern else len(route.prefix)
     return (route.pattern is None, -length, route.trunk == ANY_TRUNK, route.order, route.id)
 

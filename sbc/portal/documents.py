@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Case, Model, QuerySet, Value, When
+from django.db.models.functions import Length
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from pydantic import BaseModel
@@ -82,6 +83,8 @@ class Documents(OfSbc, ListPage):
     form: str
     adding: str
     noun: str
+    #: What one should know of the list.
+    says: str = ""
 
     def rows(self) -> QuerySet[Any]:
         return super().rows().filter(instance=self.service).distinct()
@@ -159,8 +162,22 @@ class Routes(Documents):
         "sbc-route-new",
     )
 
+    says = (
+        "In the order in which they are decided: patterns before prefixes, longer prefixes before shorter, routes of "
+        "one trunk before those of any, then by order and name. The first that is open and fits takes the call; "
+        "emergency numbers go before all."
+    )
+
     def rows(self) -> QuerySet[Any]:
-        return super().rows().select_related("from_trunk")
+        """As `sbc.policy.best_route` looks at them."""
+        rows: QuerySet[Any] = super().rows()
+        ranked: QuerySet[Any] = rows.annotate(
+            stage=Case(When(prefix=None, then=Value(0)), default=Value(1)),
+            length=Length("prefix"),
+            of_any=Case(When(from_trunk=None, then=Value(1)), default=Value(0)),
+        )
+        ranked = ranked.order_by("stage", "-length", "of_any", "order", "name")
+        return ranked.select_related("from_trunk")
 
 
 class Sources(Documents):

@@ -31,6 +31,10 @@ def _causes(page: ListPage) -> Iterable[tuple[str, str]]:
     return [(cause, cause.replace("-", " ")) for cause in found]
 
 
+def _answered(_page: ListPage) -> Iterable[tuple[str, str]]:
+    return [("False", "answered"), ("True", "not answered")]
+
+
 def _moment(text: str) -> datetime | None:
     """A moment as a browser's field gives it, which is meant in UTC; None for what is none."""
     try:
@@ -66,7 +70,8 @@ class Records(OfSbc, ListPage):
         Filter("to", "To", "to_trunk", _trunks),
         Filter("cause", "Cause", "cause", _causes),
         Filter("hours", "Time", "started__gte", lambda _page: SPANS),
-        Filter("longer", "Duration", "duration_ms__gt", lambda _page: [("0", "answered"), ("60000", "over a minute")]),
+        Filter("answered", "Answered", "answered__isnull", _answered),
+        Filter("seconds", "At least seconds", "duration_ms__gte"),
         Filter("mos", "Quality", "mos__lt", lambda _page: [("3.6", "MOS below 3.6"), ("4.0", "MOS below 4.0")]),
     )
     empty = Empty(
@@ -85,6 +90,10 @@ class Records(OfSbc, ListPage):
     def narrowed(self, narrowing: Filter, chosen: str) -> Any:
         if narrowing.name == "hours":
             return timezone.now() - timedelta(hours=int(chosen))
+        if narrowing.name == "answered":
+            return chosen == "True"
+        if narrowing.name == "seconds":
+            return round(1000 * float(chosen))
         return chosen
 
     def context(self) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -20,6 +21,8 @@ from tenants.portal.page import Page
 PER_PAGE = 50
 #: Rows of an export that are in memory at once.
 ROWS = 500
+#: What is typed where any number can be chosen.
+NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,3})?")
 #: Characters with which a spreadsheet begins a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -39,12 +42,23 @@ class Column:
 
 @dataclass(frozen=True)
 class Filter:
-    """A choice by which a list is narrowed: the field of the row, and what can be chosen, each with its words."""
+    """By what a list is narrowed: the field of the row, and what can be chosen, each with its words.
+
+    Without choices any number can be typed.
+    """
 
     name: str
     title: str
     field: str
-    choices: Callable[[ListPage], Iterable[tuple[str, str]]]
+    choices: Callable[[ListPage], Iterable[tuple[str, str]]] | None = None
+
+    def offered(self, page: ListPage) -> list[tuple[str, str]] | None:
+        return None if self.choices is None else list(self.choices(page))
+
+    def takes(self, page: ListPage, chosen: str) -> bool:
+        """Whether this can be chosen."""
+        offered = self.offered(page)
+        return NUMBER.fullmatch(chosen) is not None if offered is None else chosen in dict(offered)
 
 
 @dataclass(frozen=True)
@@ -85,8 +99,8 @@ class ListPage(Page):
         rows = self.rows()
         for narrowing in self.filters:
             if chosen := self.request.GET.get(narrowing.name):
-                known = chosen in dict(narrowing.choices(self))
-                rows = rows.filter(**{narrowing.field: self.narrowed(narrowing, chosen)}) if known else rows.none()
+                taken = narrowing.takes(self, chosen)
+                rows = rows.filter(**{narrowing.field: self.narrowed(narrowing, chosen)}) if taken else rows.none()
         if words := self.request.GET.get("q", "").split():
             for word in words:
                 matches = [Q(**{f"{field}__icontains": word}) for field in self.search]
@@ -118,7 +132,7 @@ class ListPage(Page):
             "rows": here,
             "pages": paginator.get_elided_page_range(here.number, on_each_side=1, on_ends=1),
             "asked": asked,
-            "narrowing": [(f, list(f.choices(self)), self.request.GET.get(f.name, "")) for f in self.filters],
+            "narrowing": [(f, f.offered(self), self.request.GET.get(f.name, "")) for f in self.filters],
         }
 
     def _export(self, ending: str, content_type: str, parts: Iterable[str]) -> HttpResponseBase:

@@ -10,6 +10,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from sbc import policy
+from sbc.documents import read
+from sbc.kind import compile
+from sbc.kind.route import RouteSpec
 from sbc.models import CallRecord, Emergency, Route, SourceRule, TableLog, TestCall, Trunk
 from services import inquiries
 from services.models import Inquiry, Segment, ServiceInstance
@@ -148,6 +152,27 @@ def test_a_route_chooses_among_the_trunks(border: ServiceInstance, owner: Client
     assert "germany" in owner.get(at(border, "routes/?q=carrier")).content.decode()
 
 
+def test_routes_are_listed_in_the_order_in_which_they_are_decided(border: ServiceInstance, owner: Client) -> None:
+    to = {"enabled": "on", "targets.rows": "1", "targets[0].trunk": "carrier", "act": "save"}
+    for name, document in {
+        "any-49": {"prefix": "+49"},
+        "own-49": {"prefix": "+49", "from_trunk": "carrier"},
+        "longer": {"prefix": "+4940", "order": "900"},
+        "second": {"prefix": "+49", "order": "150"},
+        "service": {"pattern": "118XX"},
+        "own-service": {"pattern": "118XX", "from_trunk": "carrier", "order": "900"},
+    }.items():
+        assert owner.post(at(border, "routes/new/"), to | {"name": name} | document).status_code == 303, name
+    page = owner.get(at(border, "routes/"))
+    listed = [route.name for route in page.context["rows"]]
+    assert listed == ["own-service", "service", "longer", "own-49", "any-49", "second", "out"]
+    specs = [read(RouteSpec, row.document) for row in Route.unscoped.all()]
+    decided = sorted((compile.route(spec, timezone.now()) for spec in specs), key=policy.rank)
+    assert listed == [route.id for route in decided]
+    assert "In the order in which they are decided" in page.content.decode()
+    assert [route.name for route in owner.get(at(border, "routes/?sort=name")).context["rows"]] == sorted(listed)
+
+
 def test_source_rules_and_emergency_numbers_have_forms_too(border: ServiceInstance, owner: Client) -> None:
     rule = {"name": "office", "cidr": "198.51.100.0/24", "action": "allow", "act": "save"}
     assert owner.post(at(border, "sources/new/"), rule).status_code == 303
@@ -198,18 +223,23 @@ def test_records_are_searched_narrowed_and_summed_up(border: ServiceInstance, ow
 
     assert shown("") == {"a", "b", "k"}
     assert shown("?q=%2B4922") == {"a"}
-    assert shown("?longer=60000") == {"a"}
+    assert shown("?answered=False") == {"a"}
+    assert shown("?answered=True") == {"b", "k"}
+    assert shown("?seconds=89.5") == {"a"}
+    assert shown("?seconds=91") == set()
     assert shown("?hours=24") == {"a", "k"}
     assert shown("?cause=caller-hung-up") == {"a"}
     assert shown("?mos=4.0") == set()
     assert shown(f"?until={(now - timedelta(days=2)).strftime('%Y-%m-%dT%H:%M')}") == {"b"}
-    for wrong in ("?hours=x", "?longer=1;", "?cause=none", "?mos=nan"):
+    for wrong in ("?hours=x", "?seconds=1;", "?seconds=-1", "?seconds=1e9", "?answered=1", "?cause=none", "?mos=nan"):
         assert shown(wrong) == set(), wrong
     assert shown("?until=never") == {"a", "b", "k"}
     page = owner.get(at(border, "records/?q=%2B4922"))
     assert (page.context["totals"]["calls"], page.context["ratio"]) == (1, 100.0)
     export = b"".join(owner.get(at(border, "records/?format=csv"))).decode()
     assert "'=cmd()" in export, "no formula reaches a spreadsheet"
+    export = b"".join(owner.get(at(border, "records/?format=csv&seconds=30"))).decode()
+    assert len(export.splitlines()) == 2, "an export is what was narrowed to"
 
 
 def test_quality_is_told_by_trunk_over_time_and_in_sum(border: ServiceInstance, owner: Client) -> None:
@@ -224,6 +254,28 @@ def test_quality_is_told_by_trunk_over_time_and_in_sum(border: ServiceInstance, 
     assert charts["MOS"]["data"]["series"][0]["points"][0][1:] == [3.1, 3.1, 4.3]
     CallRecord.unscoped.update(started=now - timedelta(days=40))
     assert "Every call that has ended" in owner.get(at(border, "quality/?range=31d")).content.decode()
+
+
+def test_why_calls_failed_is_told_over_time_and_in_sum(border: ServiceInstance, owner: Client) -> None:
+    now = timezone.now()
+    for number, (trunk, cause) in enumerate(
+        [("pbx", "busy"), ("pbx", "busy"), ("carrier", "busy"), ("pbx", "no-answer"), ("pbx", "caller-hung-up")]
+    ):
+        started = now - timedelta(hours=3 * number)
+        call(border, f"f{number}", from_trunk=trunk, to_trunk="x", cause=cause, started=started)
+    page = owner.get(at(border, "quality/"))
+    (chart,) = (chart for chart in page.context["charts"] if chart["title"] == "Failures")
+    busy, unanswered = chart["data"]["series"]
+    assert (busy["title"], unanswered["title"]) == ("busy", "no answer"), "hanging up is no failure"
+    assert sum(point[2] for point in busy["points"]) == 3
+    assert [point[2] for point in unanswered["points"]].count(0) == len(unanswered["points"]) - 1, "noughts, not gaps"
+    assert [(f["cause"], f["calls"], f["share"]) for f in page.context["failures"]] == [
+        ("busy", 3, 60.0),
+        ("no-answer", 1, 20.0),
+    ]
+    narrowed = owner.get(at(border, "quality/?trunk=carrier"))
+    assert [(f["cause"], f["calls"]) for f in narrowed.context["failures"]] == [("busy", 1)]
+    assert "trunk=carrier&amp;range=7d" in narrowed.content.decode(), "the range is changed, and the trunk kept"
 
 
 def test_one_record_tells_both_legs_and_says_what_was_not_reported(border: ServiceInstance, owner: Client) -> None:
