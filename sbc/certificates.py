@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from django.utils import timezone
 
@@ -44,6 +45,10 @@ class Shown:
     not_before: datetime | None = None
     not_after: datetime | None = None
     fingerprint: str | None = None
+    serial: str | None = None
+    key: str | None = None
+    #: The certificates above it, up to the authority where that is known.
+    above: tuple[Shown, ...] = ()
 
 
 def shown(instance: ServiceInstance) -> Shown:
@@ -56,21 +61,38 @@ def shown(instance: ServiceInstance) -> Shown:
         return described(Source.CUSTOMER, spec.tls.certificate)
     if context.certificate is None:
         return Shown(Source.PENDING)
-    return described(Source.PLATFORM, context.certificate.chain)
+    return described(Source.PLATFORM, context.certificate.chain + context.certificate.authority)
 
 
 def described(source: Source, chain: str) -> Shown:
-    """What the first certificate of a chain says."""
-    own = certificates(chain)[0]
+    """What the first certificate of a chain says, and those above it."""
+    own, *above = (_described(source, certificate) for certificate in certificates(chain))
+    return replace(own, above=tuple(above))
+
+
+def _described(source: Source, certificate: x509.Certificate) -> Shown:
     return Shown(
         source=source,
-        subject=own.subject.rfc4514_string(),
-        issuer=own.issuer.rfc4514_string(),
-        names=_names(own),
-        not_before=own.not_valid_before_utc,
-        not_after=own.not_valid_after_utc,
-        fingerprint=own.fingerprint(SHA256()).hex(),
+        subject=certificate.subject.rfc4514_string(),
+        issuer=certificate.issuer.rfc4514_string(),
+        names=_names(certificate),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        fingerprint=certificate.fingerprint(SHA256()).hex(),
+        serial=f"{certificate.serial_number:x}",
+        key=_key(certificate),
     )
+
+
+def _key(certificate: x509.Certificate) -> str:
+    """The kind of its key, in words."""
+    match certificate.public_key():
+        case ec.EllipticCurvePublicKey() as key:
+            return f"ECDSA, {key.curve.name}"
+        case rsa.RSAPublicKey() as key:
+            return f"RSA, {key.key_size} bits"
+        case other:
+            return type(other).__name__.strip("_").removesuffix("PublicKey")
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -95,6 +117,11 @@ def return_to_issued(*, actor: Actor, instance: ServiceInstance) -> ProductOrder
     if not (instance.spec.get("tls") or {}).get("certificate"):
         raise Conflict(f"{instance.name} shows no certificate of yours")
     return _order(actor, instance, {"certificate": None, "key": None})
+
+
+def renew(*, actor: Actor, instance: ServiceInstance) -> Shown:
+    """Have the platform issue another certificate at once; the one that will be shown. Raises `Conflict`."""
+    return shown(orders.renew_now(actor=actor, instance=instance))
 
 
 def _untimely(chain: str) -> list[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,11 @@ from worker.report import Status
 #: The looking glass's question, and the condition that the PoP's own test calls report.
 QUESTION = CONDITION = "test-call"
 PLATFORM = "platform"
+#: What a condition says of a call, as `Verdict.message` of `sbc.probe.call` writes it.
+MEASURED = re.compile(
+    r"set up in (?P<setup>\d+) ms over (?P<transport>[A-Z]+) with (?P<media>S?RTP)"
+    r"(, MOS ((?P<mos>[\d.]+)|not known))?(, loss (?P<loss>[\d.]+) %)?(, jitter (?P<jitter>[\d.]+) ms)?"
+)
 
 
 @transaction.atomic
@@ -62,6 +68,15 @@ def _outcome(inquiry: Inquiry) -> tuple[bool | None, str, Any]:
         return None, f"the probe ended with status {inquiry.status} and said nothing that can be read", None
 
 
+def measured(message: str) -> dict[str, Any]:
+    """What the message of a condition says was measured, by the names that results have. Nothing when it says none."""
+    found = MEASURED.search(message)
+    if found is None:
+        return {}
+    numbers = {name: float(found[name]) for name in ("setup", "mos", "loss", "jitter") if found[name] is not None}
+    return {"transport": found["transport"].lower(), "srtp": found["media"] == "SRTP", **numbers}
+
+
 def sweep() -> None:
     """Settle what was answered, and give each new SBC its birth certificate."""
     answered = TestCall.unscoped.filter(message="", inquiry__isnull=False).exclude(inquiry__state=OPEN_INQUIRY)
@@ -69,6 +84,12 @@ def sweep() -> None:
         settle(call)
     born = ServiceInstance.unscoped.filter(kind=KIND.name, birth_certificate__isnull=False)
     for instance in born.exclude(test_calls__occasion=TestCall.Occasion.ACCEPTANCE):
+        _certify(instance, instance.birth_certificate)
+
+
+def sweep_one(instance: ServiceInstance) -> None:
+    """Give an SBC its birth certificate as soon as it is asked for."""
+    if instance.birth_certificate is not None:
         _certify(instance, instance.birth_certificate)
 
 
@@ -85,6 +106,7 @@ def _certify(instance: ServiceInstance, certificate: Mapping[str, Any]) -> None:
             "generation": certificate["generation"],
             "passed": found["status"] == Status.TRUE,
             "message": found["message"][:500],
+            "result": measured(found["message"]) or None,
             "made_at": datetime.fromisoformat(certificate["at"]),
             "made_by": PLATFORM,
         },

@@ -61,6 +61,13 @@ def ensure(instance: ServiceInstance, names: Iterable[str], now: datetime | None
     return True
 
 
+def replace(instance: ServiceInstance, names: Iterable[str], now: datetime | None = None) -> None:
+    """Issue another certificate for these names, whatever time the one it has is still good for. Raises `Invalid`."""
+    now = now or timezone.now()
+    _check_owner(instance, wanted := _written(names), now)
+    _issue(instance, wanted, now)
+
+
 def held(instance: ServiceInstance, names: Iterable[str]) -> IssuedCertificate | None:
     """The newest certificate that the instance has for exactly these names."""
     row = _held(instance, _written(names))

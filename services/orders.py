@@ -254,23 +254,56 @@ def expire(*, order_id: str, now: datetime) -> None:
         _settle_order(order)
 
 
+#: Why there is a generation that only has another certificate.
+RENEWED = "certificate renewed"
+
+
 def renew(*, instance_id: str, now: datetime) -> None:
     """Give a service a new certificate before the one it uses ends, as a new generation of the same spec.
 
     While something else is changed about it nothing is done: the next sweep asks again.
     """
     with transaction.atomic():
-        known = ServiceInstance.unscoped.select_related("tenant", "size").get(pk=instance_id)
-        lock_tenant(known.tenant)
-        instance = ServiceInstance.unscoped.select_related("size").get(pk=instance_id)
-        revision = Revision.unscoped.select_related("size").get(instance=instance, generation=instance.generation)
-        # A removal that waits is no change yet, and may wait longer than a certificate lasts.
-        is_ordered = OrderItem.unscoped.filter(instance=instance, state__in=OPEN - {OrderState.PENDING}).exists()
-        if revision.spec is None or revision.worked_at is None or is_ordered:
+        lock_tenant(ServiceInstance.unscoped.select_related("tenant").get(pk=instance_id).tenant)
+        instance, revision = _present(instance_id)
+        if _why_not_renewed(instance, revision):
             return
         _, names = needs_of(instance, revision)
         if certificates.ensure(instance, names, now):
-            _next_generation(instance, revision.spec, revision.size, "certificate renewed")
+            _next_generation(instance, revision.spec, revision.size, RENEWED)
+
+
+@transaction.atomic
+def renew_now(*, actor: Actor, instance: ServiceInstance) -> ServiceInstance:
+    """Give a service a new certificate at once, as a new generation of the same spec. Raises `Conflict`."""
+    actor.require(Role.OPERATOR)
+    lock_tenant(actor.tenant)
+    instance, revision = _present(instance.pk)
+    if reason := _why_not_renewed(instance, revision):
+        raise Conflict(f"{instance.name} {reason}")
+    _, names = needs_of(instance, revision)
+    if not names:
+        raise Conflict(f"{instance.name} shows no certificate of the platform")
+    certificates.replace(instance, names)
+    _next_generation(instance, revision.spec, revision.size, RENEWED)
+    audit.record(actor, "certificate.renew", instance, generation=instance.generation)
+    return instance
+
+
+def _present(instance_id: str) -> tuple[ServiceInstance, Revision]:
+    """A service and what is wanted of it. Its tenant's lock is held."""
+    instance = ServiceInstance.unscoped.select_related("size", "tenant").get(pk=instance_id)
+    return instance, Revision.unscoped.select_related("size").get(instance=instance, generation=instance.generation)
+
+
+def _why_not_renewed(instance: ServiceInstance, revision: Revision) -> str:
+    if revision.spec is None:
+        return "is being removed, or gone"
+    # A removal that waits is no change yet, and may wait longer than a certificate lasts.
+    is_ordered = OrderItem.unscoped.filter(instance=instance, state__in=OPEN - {OrderState.PENDING}).exists()
+    if revision.worked_at is None or is_ordered:
+        return "is being changed just now; ask again when that is done"
+    return ""
 
 
 def settle(*, deployment: Deployment) -> None:

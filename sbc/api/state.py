@@ -45,16 +45,24 @@ class TablesState(OfSbc):
         return Response(TablesJson(self.get_queryset().first() or Tables()).data)
 
 
-class CertificateJson(serializers.Serializer[Any]):
-    """The certificate that the SBC shows; fields of it are null where there is none."""
+class IssuerJson(serializers.Serializer[Any]):
+    """A certificate as people read it; null where there is none."""
 
-    source = serializers.ChoiceField(choices=[source.value for source in certificates.Source])  # type: ignore[assignment]
     subject = serializers.CharField(allow_null=True)
     issuer = serializers.CharField(allow_null=True)
     names = serializers.ListField(child=serializers.CharField(), help_text="DNS names and addresses.")
     not_before = serializers.DateTimeField(allow_null=True)
     not_after = serializers.DateTimeField(allow_null=True)
     fingerprint = serializers.CharField(allow_null=True, help_text="SHA-256, in hexadecimal.")
+    serial = serializers.CharField(allow_null=True, help_text="In hexadecimal.")
+    key = serializers.CharField(allow_null=True, help_text="The kind of its key.")
+
+
+class CertificateJson(IssuerJson):
+    """The certificate that the SBC shows; fields of it are null where there is none."""
+
+    source = serializers.ChoiceField(choices=[source.value for source in certificates.Source])  # type: ignore[assignment]
+    above = IssuerJson(many=True, help_text="The certificates above it, up to the authority where that is known.")
 
 
 class CertificateBody(StrictSerializer):
@@ -93,3 +101,21 @@ class Certificate(OfSbc):
     )
     def destroy(self, request: Request, service: str) -> Response:
         return answer(certificates.return_to_issued(actor=self.actor, instance=self.service), status.HTTP_202_ACCEPTED)
+
+
+@extend_schema(tags=["sbc"])
+class Renewal(OfSbc):
+    """A new certificate of the platform before its time."""
+
+    model = ServiceInstance
+    serializer_class = CertificateJson
+
+    @extend_schema(
+        request=None,
+        responses={202: CertificateJson},
+        summary="Have the platform issue another certificate now; the answer is that one",
+    )
+    def create(self, request: Request, service: str) -> Response:
+        """It is shown within seconds, without a restart and without an order; calls go on."""
+        renewed = certificates.renew(actor=self.actor, instance=self.service)
+        return Response(CertificateJson(renewed).data, status=status.HTTP_202_ACCEPTED)

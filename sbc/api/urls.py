@@ -8,7 +8,7 @@ from sbc.api.documents import EmergencyNumbers, Routes, Sources, Trunks
 from sbc.api.live import Bans, Calls, TestCalls, TrunkStates
 from sbc.api.records import Records, Statistics
 from sbc.api.simulations import Simulations
-from sbc.api.state import Certificate, TablesState
+from sbc.api.state import Certificate, Renewal, TablesState
 from tenants.api import base as _ids  # noqa: F401 - registers the path converter
 
 
@@ -61,4 +61,5 @@ urlpatterns = [
         Certificate.as_view(ONE | {"put": "update", "delete": "destroy"}),
         name="sbc-certificate",
     ),
+    path(f"{SBC}/certificate/renewal", Renewal.as_view({"post": "create"}), name="sbc-certificate-renewal"),
 ]

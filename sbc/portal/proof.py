@@ -14,6 +14,8 @@ from naas.core.errors import Invalid, Problem
 from sbc import certificates, testcalls
 from sbc.models import TestCall
 from sbc.portal.documents import OfSbc
+from sbc.probe.call import Wanted
+from sbc.probe.tone import FREQUENCY
 from services.models import Inquiry
 from tenants.portal.lists import Column, Empty, Filter, ListPage
 
@@ -81,7 +83,11 @@ class Certificate(OfSbc):
         return self.page(())
 
     def post(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
-        """Show one of the customer's, or go back to the platform's. Either is an order."""
+        """Show one of the customer's, go back to the platform's (either is an order), or have a new one of these."""
+        if request.POST.get("act") == "renew":
+            renewed = certificates.renew(actor=self.actor, instance=self.service)
+            self.say(f"A new certificate is issued, with the serial number {renewed.serial}; it is shown in a moment.")
+            return self.redirect(self.tab, id=self.service.pk)
         try:
             if request.POST.get("act") == "issued":
                 order = certificates.return_to_issued(actor=self.actor, instance=self.service)
@@ -99,9 +105,39 @@ class Certificate(OfSbc):
         return self.show(
             {
                 "shown": shown,
+                "state": _state(left),
                 "days_left": left,
                 "ends_soon": left is not None and left < SOON,
                 "said": {name: "; ".join(p.message for p in problems if p.path == name) for name in known},
                 "general": [f"{p.path}: {p.message}" for p in problems if p.path not in known],
             }
         )
+
+
+def _state(days: int | None) -> tuple[str, str] | None:
+    """What a badge says of a certificate that ends in so many days."""
+    if days is None:
+        return None
+    if days < 0:
+        return "down", "has ended"
+    return ("degraded", "ends soon") if days < SOON else ("active", "valid")
+
+
+class Birth(OfSbc):
+    """What proved that the SBC works, before it was handed over."""
+
+    tab = "sbc-test-calls"
+    title = "Birth certificate"
+    template = "portal/sbc/birth.html"
+
+    def context(self) -> Mapping[str, Any]:
+        testcalls.sweep_one(self.service)
+        call = self.scope.all(TestCall).filter(instance=self.service, occasion=TestCall.Occasion.ACCEPTANCE).first()
+        return {
+            "call": call,
+            "measured": (call.result or testcalls.measured(call.message)) if call else {},
+            "seconds": Wanted.tone,
+            "digits": Wanted.digits,
+            "hertz": round(FREQUENCY),
+            "born": self.service.birth_certificate,
+        }

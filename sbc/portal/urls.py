@@ -24,6 +24,7 @@ urlpatterns = [
     path(f"{SBC}/calls/", live.Calls.as_view(), name="sbc-calls"),
     path(f"{SBC}/bans/", live.Bans.as_view(), name="sbc-bans"),
     path(f"{SBC}/test-calls/", proof.TestCalls.as_view(), name="sbc-test-calls"),
+    path(f"{SBC}/birth/", proof.Birth.as_view(), name="sbc-birth"),
     path(f"{SBC}/certificate/", proof.Certificate.as_view(), name="sbc-certificate"),
     path(f"{SBC}/simulator/", simulator.Simulator.as_view(), name="sbc-simulator"),
     path(f"{SBC}/quality/", quality.Quality.as_view(), name="sbc-quality"),

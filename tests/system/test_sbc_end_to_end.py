@@ -6,9 +6,11 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests.platform import Json, Platform, wait_for
 from tests.routers import A, B
@@ -26,6 +28,7 @@ SPEC: Json = {
         {"name": "outside", "segment": "lan-b", "addresses": [f"{B.address(4, 1)}/24"]},
     ],
     "country": "49",
+    "tls": {},
 }
 
 
@@ -115,6 +118,33 @@ def test_a_call_is_seen_while_it_stands_and_recorded_when_it_ends(standing: Stan
     assert (record["from_trunk"], record["to_trunk"], record["route"]) == ("pbx", "carrier", "out")
     assert (record["cause"], record["code"], record["called"]) == ("caller-hung-up", 200, "+4940222")
     assert 3500 < record["duration_ms"] < 6000
+
+
+def serial(platform: Platform) -> int:
+    """The serial number of the certificate that a telephone sees at the SBC's TLS port."""
+    command = ("openssl", "s_client", "-connect", f"{A.address(4, 1)}:5061")
+    inside = lab.inside(platform.site("a"), *command)
+    shown = subprocess.run(inside, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=10)
+    return x509.load_pem_x509_certificate(shown.stdout[shown.stdout.index("-----BEGIN") :].encode()).serial_number
+
+
+def shows(platform: Platform, number: int) -> bool:
+    return serial(platform) == number
+
+
+def test_a_certificate_is_renewed_while_a_call_stands_and_nothing_restarts(standing: Standing) -> None:
+    platform = standing.platform
+    started = {name: container_start(name) for name in platform.containers(instance=standing.service)}
+    before = serial(platform)
+    assert int(standing.get("certificate")["serial"], 16) == before
+    for _ in called(platform, held="4000"):
+        wait_for(lambda: [call for call in standing.get("calls")["results"] if call["answered"]], "the call", 10)
+        renewed = int(standing.post("certificate/renewal", {})["serial"], 16)
+        assert renewed != before
+        wait_for(partial(shows, platform, renewed), "the new certificate at the TLS port", 4)
+        assert standing.get("calls")["count"] == 1, "the call stands"
+    assert started == {name: container_start(name) for name in platform.containers(instance=standing.service)}
+    wait_for(lambda: platform.get(f"services/{standing.service}")["state"] == "active", "being done", 10)
 
 
 def test_secrets_lie_nowhere_but_in_the_sbc_itself(standing: Standing) -> None:

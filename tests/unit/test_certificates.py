@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ssl
 from datetime import timedelta
 from importlib import import_module
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.apps import apps
 from django.utils import timezone
 
-from naas.core.errors import Invalid
+from naas.core.errors import Conflict, Forbidden, Invalid
 from services import certificates, orders, sweep
 from services.design import design, wanted
 from services.entry import ItemRequest
@@ -24,8 +25,8 @@ from services.kind import IssuedCertificate
 from services.models import Authority, Certificate, Deployment, Pop, Revision, Segment, ServiceInstance
 from services.secrets import seed_of
 from services.segments import SegmentRequest, create
-from tenants.actor import Actor
-from tenants.models import Tenant
+from tenants.actor import Actor, Role
+from tenants.models import AuditEvent, Tenant
 from tests.callers import Caller
 from tests.unit.conftest import found, fresh, router, session_border_controller
 from worker.report import Condition, Phase, Status
@@ -225,6 +226,21 @@ def test_a_certificate_is_renewed_in_time_as_a_new_generation_of_the_same_spec(s
     assert fresh(secured).generation == 2
     found(secured, Phase.CONVERGED)
     assert Certificate.unscoped.get(instance=secured).chain == after.chain
+
+
+def test_a_certificate_is_renewed_at_once_when_that_is_asked_for(secured: ServiceInstance, actor: Actor) -> None:
+    before = issued(secured)
+    orders.renew_now(actor=actor, instance=secured)
+    assert fresh(secured).generation == Deployment.unscoped.get(instance=secured).generation == 2
+    assert issued(secured).chain != before.chain
+    assert AuditEvent.unscoped.get(verb="certificate.renew").object_id == secured.pk
+    with pytest.raises(Conflict, match="is being changed just now"):
+        orders.renew_now(actor=actor, instance=secured)
+    found(secured, Phase.CONVERGED)
+    orders.renew_now(actor=actor, instance=secured)
+    assert fresh(secured).generation == 3
+    with pytest.raises(Forbidden):
+        orders.renew_now(actor=dataclasses.replace(actor, role=Role.VIEWER), instance=secured)
 
 
 def test_what_is_being_changed_is_renewed_afterwards(secured: ServiceInstance, actor: Actor) -> None:

@@ -95,7 +95,7 @@ OF_SERVICE = [
 ]
 IDS |= dict.fromkeys((f"service-{page}" for page in OF_SERVICE), IDS["service"])
 IDS |= dict.fromkeys(("order-cancel", "order-hasten", "order-retry"), IDS["order"])
-LIVE = ("trunk-states", "calls", "bans", "test-calls", "certificate", "quality")
+LIVE = ("trunk-states", "calls", "bans", "test-calls", "birth", "certificate", "quality")
 SECTIONS = {"trunk": "carrier", "route": "out", "source": "rule"}
 IDS |= dict.fromkeys(
     [f"sbc-{page}" for page in ("trunks", "routes", "sources", "emergency", "simulator", "records", *LIVE)]

@@ -15,8 +15,9 @@ from sbc.documents import read
 from sbc.kind import compile
 from sbc.kind.route import RouteSpec
 from sbc.models import CallRecord, Emergency, Route, SourceRule, TableLog, TestCall, Trunk
-from services import inquiries
-from services.models import Inquiry, Segment, ServiceInstance
+from services import certificates, inquiries
+from services.design import needs_of
+from services.models import Inquiry, Revision, Segment, ServiceInstance
 from services.secrets import reveal
 from tenants.models import Tenant, User
 from tests import world
@@ -396,6 +397,43 @@ def test_a_certificate_that_is_none_is_refused_at_its_field(border: ServiceInsta
     answer = owner.post(at(border, "certificate/"), {"certificate": "nonsense", "key": "none"})
     assert answer.status_code == 200
     assert answer.context["said"]["certificate"]
+
+
+def test_the_chain_of_a_certificate_is_shown_and_it_is_renewed_at_once(border: ServiceInstance, owner: Client) -> None:
+    Revision.unscoped.update(worked_at=timezone.now())
+    none = owner.post(at(border, "certificate/"), {"act": "renew"}, follow=True)
+    assert "shows no certificate of the platform" in none.content.decode()
+    spec = border.spec | {"tls": {}}
+    ServiceInstance.unscoped.filter(pk=border.pk).update(spec=spec)
+    Revision.unscoped.filter(instance=border).update(spec=spec)
+    instance = ServiceInstance.unscoped.get(pk=border.pk)
+    _, names = needs_of(instance, Revision.unscoped.get(instance=border))
+    certificates.ensure(instance, names)
+    page = owner.get(at(border, "certificate/"))
+    shown = page.context["shown"]
+    assert [above.subject == above.issuer for above in shown.above] == [True], "up to the authority"
+    assert shown.serial in page.content.decode()
+    assert shown.key == "ECDSA, secp256r1"
+    said = owner.post(at(border, "certificate/"), {"act": "renew"}, follow=True)
+    assert said.context["shown"].serial != shown.serial
+    assert said.context["shown"].serial in said.content.decode()
+
+
+def test_the_birth_certificate_tells_what_was_measured(border: ServiceInstance, owner: Client) -> None:
+    assert "MOS 4.4" in owner.get(at(border, "birth/")).content.decode()
+    TestCall.unscoped.all().delete()
+    assert "No birth certificate" in owner.get(at(border, "birth/")).content.decode()
+    said = "set up in 42 ms over TLS with SRTP, MOS 4.3, loss 0.1 %, jitter 0.7 ms, tone and DTMF came back"
+    conditions = [
+        {"type": "test-call", "status": "true", "message": said},
+        {"type": "MediaAlive", "status": "true", "message": ""},
+    ]
+    born = {"at": timezone.now().isoformat(), "generation": 1, "conditions": conditions}
+    ServiceInstance.unscoped.filter(pk=border.pk).update(birth_certificate=born)
+    page = owner.get(at(border, "birth/"))
+    measured = {"transport": "tls", "srtp": True, "setup": 42, "mos": 4.3, "loss": 0.1, "jitter": 0.7}
+    assert page.context["measured"] == measured
+    assert "encrypted (SRTP)" in page.content.decode()
 
 
 def test_a_router_has_no_such_pages(border: ServiceInstance, owner: Client) -> None:

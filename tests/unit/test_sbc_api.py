@@ -194,6 +194,7 @@ def test_viewers_look_and_do_not_touch(sbc: ServiceInstance, caller: Sbc) -> Non
         viewer.post("test-calls"),
         viewer.put("certificate", {}),
         viewer.delete("certificate"),
+        viewer.post("certificate/renewal", {}),
     ):
         assert_problem(answer, 403, "forbidden")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sbc import testcalls
 from sbc.probe import arguments, emodel, tone
 from sbc.probe.call import MESSAGE, Credentials, Line, Observed, Received, Srtp, Transport, Wanted, judge
 
@@ -185,6 +186,17 @@ def test_packets_that_came_too_late_are_not_lost_but_not_heard_either():
     assert (Received(90, lost=10, late=5).loss, Received(90, lost=10, late=5).unheard) == (10.0, 15.0)
     assert (Received(0).loss, Received(0).unheard) == (0.0, 0.0)
     assert judge(WANTED, observed(caller=Received(100, late=5))).mos == pytest.approx(3.85, abs=0.02)
+
+
+def test_what_a_condition_says_was_measured_is_read_from_it():
+    verdict = judge(WANTED, observed())
+    found = testcalls.measured(verdict.message)
+    told = verdict.document()
+    assert (found["transport"], found["srtp"]) == (told["transport"], told["srtp"])
+    assert (found["setup"], found["mos"]) == (round(told["setup"]), round(told["mos"], 1))
+    assert found["loss"] == max(told["quality"][end]["loss"] for end in ("caller", "callee"))
+    assert "mos" not in testcalls.measured(judge(WANTED, observed(echo=None)).message)
+    assert testcalls.measured("no answer within 8 s") == {}
 
 
 def test_a_message_fits_what_the_pop_keeps():
