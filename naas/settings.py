@@ -418,6 +418,7 @@ NAAS_PROMETHEUS_TOKEN = env.str("NAAS_PROMETHEUS_TOKEN", default="")
 #: Tabs that services of a kind have besides those of all: title, icon, name of the page (see `services.portal.tabs`).
 NAAS_SERVICE_TABS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "sbc": (
+        ("At a glance", "phone-call", "sbc-overview"),
         ("Trunks", "building", "sbc-trunks"),
         ("Routes", "route", "sbc-routes"),
         ("Simulator", "help", "sbc-simulator"),

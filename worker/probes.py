@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from worker.errors import NaasError, TemporaryError
 from worker.report import Condition, Status
 from worker.runtime.base import ExecResult, Runtime
-from worker.samples import SampleName
+from worker.samples import SampleKey
 from worker.topology import Exec, Http, Notice, Probe, ProbeRole, Tcp
 
 #: Seconds for which what a probe told counts as the present value.
@@ -134,6 +134,10 @@ def exit_status(probe: Exec, result: ExecResult) -> tuple[Condition, ...]:
     return (_condition(probe, Status.FALSE, said),)
 
 
+#: Values that a condition may have.
+MOST_VALUES = 400
+
+
 class _Said(BaseModel):
     """One condition as a probe command prints it."""
 
@@ -142,7 +146,7 @@ class _Said(BaseModel):
     type: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9 ._:/-]{0,63}$")]
     status: Status
     message: Annotated[str, Field(max_length=4000)] = ""
-    values: Annotated[dict[SampleName, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=32)] = {}
+    values: Annotated[dict[SampleKey, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=MOST_VALUES)] = {}
 
 
 _CONDITIONS = TypeAdapter(Annotated[list[_Said], Field(min_length=1, max_length=64)])

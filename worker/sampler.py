@@ -128,7 +128,12 @@ def _by_instance(
     grown: Mapping[Series, float], usage: tuple[Usage, ...], told: Mapping[str, Mapping[str, float]]
 ) -> tuple[tuple[str, tuple[Reading, ...]], ...]:
     """Readings of the instances that are in force, those of `told`; what containers of a VNF use is added up."""
-    sums = {(instance, name, ""): value for instance, values in told.items() for name, value in values.items()}
+    sums = {
+        (instance, name, label): value
+        for instance, values in told.items()
+        for key, value in values.items()
+        for name, _, label in (key.partition("/"),)
+    }
     for (instance, name, label, _), value in grown.items():
         sums[instance, name, label] = sums.get((instance, name, label), 0.0) + value
     for used in usage:

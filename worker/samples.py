@@ -14,6 +14,11 @@ from worker.message import Message
 SampleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+){0,3}$", max_length=48)]
 SampleLabel = Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]{0,64}$")]
 
+#: A name, and behind a slash a label where there is one, as a probe tells a value.
+SampleKey = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+){0,3}(/[A-Za-z0-9:._-]{1,64})?$", max_length=112)
+]
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -90,6 +90,7 @@ QUESTIONS = {
     question.name: question
     for question in (
         _of_kamailio("calls", "Calls that stand", OfCalls, _calls),
+        _of_kamailio("load", "How many calls stand, by trunk", Nothing, _program("load")),
         _of_kamailio("end-call", "End a call", OfCall, _end_call, changes=True),
         _of_kamailio("trunks", "Whether trunks answer", OfTrunks, _trunks),
         _of_kamailio("bans", "Sources that are not heard", Nothing, _program("bans")),

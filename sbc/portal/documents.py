@@ -24,6 +24,7 @@ from sbc.kind.spec import SbcSpec
 from sbc.kind.trunk import TrunkSpec
 from sbc.models import Emergency, Route, SourceRule, Trunk
 from sbc.models.configuration import Named
+from sbc.portal import states
 from sbc.sections.base import Section
 from sbc.sections.routes import ROUTES
 from sbc.sections.sources import SOURCES
@@ -119,7 +120,7 @@ class Trunks(Documents):
         Column("Transport", lambda trunk: trunk.transport, "transport"),
         Column("Addresses", lambda trunk: " ".join(_addresses(trunk))),
         Column("Known by", lambda trunk: trunk.document.get("authentication", {}).get("method", "address")),
-        Column("Most calls", lambda trunk: trunk.document.get("most_calls"), figure=True),
+        Column("Calls at most", lambda trunk: trunk.document.get("most_calls"), figure=True),
         Column("In use", lambda trunk: trunk.enabled, "enabled"),
     )
     filters: ClassVar = (
@@ -135,7 +136,13 @@ class Trunks(Documents):
         "sbc-trunk-new",
     )
 
-    addresses = staticmethod(_addresses)
+    def context(self) -> Mapping[str, Any]:
+        """With what the SBC says of each, where the page asks for that once it stands."""
+        found = super().context()
+        asked, rows = "HX-Request" in self.request.headers, found["rows"]
+        if asked:
+            rows.object_list = states.with_states(rows.object_list, states.ask(self, {**states.LOAD, **states.TRUNKS}))
+        return {**found, "asked_live": asked}
 
 
 class Routes(Documents):

@@ -106,13 +106,18 @@ class Bans(Asked):
     question = "bans"
 
     def told(self, said: Any) -> Mapping[str, Any]:
-        return {"bans": [ban | {"until": datetime.fromtimestamp(ban["until"], UTC)} for ban in said]}
+        return {"bans": [ban_of(ban) for ban in said]}
 
     def post(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
         """Hear a source again. Of an IPv6 network, as bans are shown, its first address is asked for."""
         address = request.POST.get("address", "")
         source = address.removesuffix("/64")
         return self.have("lift", f"ban of {address}", f"{address} is heard again.", address=source)
+
+
+def ban_of(said: dict[str, Any]) -> dict[str, Any]:
+    """A ban with the moment when it ends."""
+    return said | {"until": datetime.fromtimestamp(said["until"], UTC)}
 
 
 def moment(milliseconds: int | None) -> datetime | None:

@@ -105,22 +105,22 @@ class Certificate(OfSbc):
         return self.show(
             {
                 "shown": shown,
-                "state": _state(left),
+                "state": state_of(shown),
                 "days_left": left,
-                "ends_soon": left is not None and left < SOON,
                 "said": {name: "; ".join(p.message for p in problems if p.path == name) for name in known},
                 "general": [f"{p.path}: {p.message}" for p in problems if p.path not in known],
             }
         )
 
 
-def _state(days: int | None) -> tuple[str, str] | None:
-    """What a badge says of a certificate that ends in so many days."""
-    if days is None:
+def state_of(shown: certificates.Shown) -> tuple[str, str] | None:
+    """What a badge says of a certificate; None where there is none."""
+    if shown.not_after is None:
         return None
-    if days < 0:
+    left = (shown.not_after - timezone.now()).days
+    if left < 0:
         return "down", "has ended"
-    return ("degraded", "ends soon") if days < SOON else ("active", "valid")
+    return ("degraded", "ends soon") if left < SOON else ("active", "valid")
 
 
 class Birth(OfSbc):

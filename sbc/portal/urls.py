@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from sbc.portal import documents, live, proof, quality, records, simulator
+from sbc.portal import documents, live, overview, proof, quality, records, simulator
 
 SBC = "services/<id:id>/sbc"
 
 urlpatterns = [
+    path(f"{SBC}/", overview.Overview.as_view(), name="sbc-overview"),
     path(f"{SBC}/trunks/", documents.Trunks.as_view(), name="sbc-trunks"),
     path(f"{SBC}/trunks/new/", documents.TrunkForm.as_view(), name="sbc-trunk-new"),
     path(f"{SBC}/trunks/of/<id:named>/", documents.TrunkForm.as_view(), name="sbc-trunk"),

@@ -43,6 +43,18 @@ MEASURED = {
     "bgp.neighbours": ("BGP neighbours that are configured", ""),
     "bgp.neighbours.up": ("BGP neighbours that are established", ""),
     "routes": ("Routes in the routing table", ""),
+    "calls.now": ("Calls that stand", ""),
+    "calls.attempts": ("Calls that ended, however they did", "calls/s"),
+    "calls.answered": ("Calls that ended and were answered", "calls/s"),
+    "calls.failed": ("Calls that ended without an answer; also by cause", "calls/s"),
+    "calls.ratio": ("Answered calls of all that ended (answer-seizure ratio)", "%"),
+    "calls.mos": ("MOS of the end that hears worse, mean of the calls that ended", ""),
+    "trunk.now": ("Calls that stand, from and to a trunk", ""),
+    "trunk.attempts": ("Calls from and to a trunk that ended, however they did", "calls/s"),
+    "trunk.answered": ("Calls from and to a trunk that ended and were answered", "calls/s"),
+    "trunk.failed": ("Calls from and to a trunk that ended without an answer; also by cause", "calls/s"),
+    "trunk.ratio": ("Answered calls of all from and to a trunk that ended (answer-seizure ratio)", "%"),
+    "trunk.mos": ("MOS of the end that hears worse, mean of a trunk's calls that ended", ""),
     "memory": ("Memory that a network function takes", "bytes"),
 }
 PREFIX = "naas_service_"

@@ -32,6 +32,9 @@ class Chart:
     names: Mapping[str, str]
 
 
+#: Why calls fail, as an SBC tells it.
+CAUSES = ("no_answer", "busy", "refused", "failed", "cancelled", "limit", "no_route")
+
 CHARTS = (
     Chart("Traffic", "bit/s", {"port.in.bits": "in", "port.out.bits": "out"}),
     Chart("Packets", "packets/s", {"port.in.packets": "in", "port.out.packets": "out"}),
@@ -47,6 +50,22 @@ CHARTS = (
     ),
     Chart("BGP neighbours", "", {"bgp.neighbours.up": "established", "bgp.neighbours": "configured"}),
     Chart("Routes", "", {"routes": ""}),
+    Chart("Calls now", "", {"calls.now": "all", "trunk.now": ""}),
+    Chart(
+        "Calls that ended",
+        "calls/s",
+        {"calls.attempts": "all", "calls.answered": "answered", "calls.failed": "failed"},
+    ),
+    Chart("Calls that failed", "calls/s", {f"calls.failed.{cause}": cause.replace("_", " ") for cause in CAUSES}),
+    Chart("Answer-seizure ratio", "%", {"calls.ratio": "all", "trunk.ratio": ""}),
+    Chart("MOS", "", {"calls.mos": "all", "trunk.mos": ""}),
+    Chart("Calls by trunk", "calls/s", {"trunk.attempts": ""}),
+    Chart("Answered by trunk", "calls/s", {"trunk.answered": ""}),
+    Chart(
+        "Failed by trunk",
+        "calls/s",
+        {"trunk.failed": "", **{f"trunk.failed.{cause}": cause.replace("_", " ") for cause in CAUSES}},
+    ),
     Chart("Processor", "cores", {"cpu": ""}),
     Chart("Memory", "bytes", {"memory": ""}),
 )

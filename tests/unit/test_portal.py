@@ -98,7 +98,7 @@ IDS |= dict.fromkeys(("order-cancel", "order-hasten", "order-retry"), IDS["order
 LIVE = ("trunk-states", "calls", "bans", "test-calls", "birth", "certificate", "quality")
 SECTIONS = {"trunk": "carrier", "route": "out", "source": "rule"}
 IDS |= dict.fromkeys(
-    [f"sbc-{page}" for page in ("trunks", "routes", "sources", "emergency", "simulator", "records", *LIVE)]
+    [f"sbc-{page}" for page in ("overview", "trunks", "routes", "sources", "emergency", "simulator", "records", *LIVE)]
     + [f"sbc-{noun}-new" for noun in SECTIONS],
     _sbc,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -373,6 +374,74 @@ def test_how_trunks_fare_is_told(border: ServiceInstance, owner: Client, answers
     assert "sip:192.0.2.5" in page
     assert "no such name" in page
     assert "4 tries" in page
+
+
+LIVE = {"HX-Request": "true"}
+
+
+def said_of_trunks(**of_it: Any) -> tuple[int, str]:
+    address = {"uri": "sip:192.0.2.5", "state": "up", "since": 1, "failures": 0, "code": 200, "answered": 1}
+    registered = {"state": "registered", "until": 1, "since": 1, "code": 200, "answered": 1, "tries": 0}
+    trunk = {"trunk": "carrier", "state": "up", "addresses": [address], "names": [], "registration": registered}
+    return 0, json.dumps({"count": 1, "trunks": [trunk | of_it]})
+
+
+def test_an_sbc_is_shown_at_a_glance(border: ServiceInstance, owner: Client, answers: Answers) -> None:
+    CallRecord.unscoped.all().delete()
+    for number in range(4):
+        now = timezone.now()
+        call(border, f"g{number}", from_trunk="carrier", answered=now if number else None, ended=now, mos=4.0)
+    at_once = owner.get(at(border, "")).content.decode()
+    assert Inquiry.unscoped.count() == 0, "the page waits for nothing"
+    assert 'hx-trigger="load"' in at_once
+    until = int(timezone.now().timestamp()) + 600
+    answers |= {
+        "load": (0, json.dumps({"calls": 7, "trunks": {"carrier": 6}})),
+        "trunks": said_of_trunks(state="down"),
+        "bans": (0, json.dumps([{"address": "192.0.2.99", "reason": "scanner", "until": until}])),
+    }
+    page = owner.get(at(border, ""), headers=LIVE)
+    assert page.context["load"]["calls"] == 7
+    text = page.content.decode()
+    for shown in ("of 4 in the last hour", "192.0.2.99", "does not answer", "registered", "Birth certificate of"):
+        assert shown in text, shown
+    assert page.context["hour"]["ratio"] == 75
+    assert [trunk.calls for trunk in page.context["trunks"]] == [6]
+
+
+def test_what_an_sbc_does_not_say_is_not_known(border: ServiceInstance, owner: Client, answers: Answers) -> None:
+    answers |= {"load": (1, "refused"), "trunks": (0, "nonsense"), "bans": (0, "[]")}
+    page = owner.get(at(border, ""), headers=LIVE)
+    assert (page.context["load"], page.context["bans"]) == (None, [])
+    assert "not known" in page.content.decode()
+    assert "Nobody is banned now" in page.content.decode()
+
+
+def test_all_is_asked_at_once_against_one_deadline(
+    border: ServiceInstance, owner: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sbc.portal.states.PATIENCE", 0.2)
+    began = time.monotonic()
+    page = owner.get(at(border, ""), headers=LIVE)
+    assert time.monotonic() - began < 1
+    assert (page.context["load"], page.context["bans"]) == (None, None)
+    assert Inquiry.unscoped.count() == 3
+    ServiceInstance.unscoped.filter(pk=border.pk).update(state="inactive")
+    assert owner.get(at(border, ""), headers=LIVE).context["load"] is None
+    assert Inquiry.unscoped.count() == 3, "what does not run is not asked"
+
+
+def test_trunks_are_listed_with_their_calls_and_how_they_fare(
+    border: ServiceInstance, owner: Client, answers: Answers
+) -> None:
+    assert "hx-get" in owner.get(at(border, "trunks/")).content.decode()
+    assert Inquiry.unscoped.count() == 0
+    answers |= {"load": (0, json.dumps({"calls": 7, "trunks": {"carrier": 6}})), "trunks": said_of_trunks()}
+    page = owner.get(at(border, "trunks/?q=carrier"), headers=LIVE)
+    assert [(row.name, row.calls) for row in page.context["rows"]] == [("carrier", 6)]
+    assert "registered" in page.content.decode()
+    answers |= {"load": (1, ""), "trunks": (1, "")}
+    assert "not known" in owner.get(at(border, "trunks/"), headers=LIVE).content.decode()
 
 
 def test_a_test_call_is_made_and_its_result_is_shown(border: ServiceInstance, owner: Client, answers: Answers) -> None:

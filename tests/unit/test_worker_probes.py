@@ -89,11 +89,11 @@ def test_a_list_of_conditions_is_taken_over() -> None:
 
 def test_values_are_told_beside_the_conditions_and_are_numbers() -> None:
     entry = '{{"type": "BgpUp", "status": "true", "message": "", "values": {}}}'
-    told = entry.format('{"bgp.neighbours": 2, "load": 0.5}')
+    told = entry.format('{"bgp.neighbours": 2, "load": 0.5, "trunk.now/carrier-1": 3}')
     found = probes.find(LISTED, "svc-1", "edge", answering(f"[{told}]"))
     assert found.conditions == (Condition("BgpUp", Status.TRUE, "", readiness=True),)
-    assert found.values == {"bgp.neighbours": 2, "load": 0.5}
-    for wrong in ('{"A b": 1}', '{"load": "much"}', '{"load": null}', "[]"):
+    assert found.values == {"bgp.neighbours": 2, "load": 0.5, "trunk.now/carrier-1": 3}
+    for wrong in ('{"A b": 1}', '{"trunk.now/a b": 1}', '{"load": "much"}', '{"load": null}', "[]"):
         found = probes.find(LISTED, "svc-1", "edge", answering(f"[{entry.format(wrong)}]"))
         assert ([condition.status for condition in found.conditions], found.values) == ([Status.UNKNOWN], {})
 

@@ -133,3 +133,33 @@ def test_the_score_is_that_of_the_probe(store: Any, loss: int, jitter: int, roun
 def test_a_codec_without_figures_has_no_score(store: Any) -> None:
     told = json.loads(store.execute_command("FCALL_RO", "quality", 0, "opus", 1, 2, 3000))
     assert told == {"mos": None, "loss": 1, "jitter": 2, "round_trip": 3}
+
+
+def counted(store: Any) -> tuple[str, dict[str, int]]:
+    passed, *pairs = store.execute_command("FCALL", "pace", 0)
+    return passed, {name: int(count) for name, count in zip(pairs[::2], pairs[1::2], strict=True)}
+
+
+def test_calls_are_counted_as_they_end_by_trunk_and_how_and_told_once(store: Any) -> None:
+    store.flushall()
+    assert counted(store) == ("", {}), "of the first time nothing is known"
+    heard = ["1", "5", "80000", "", "", ""]
+    unanswered = ["", "", "", "", "", "", "", ""]
+    for number, facts in enumerate(
+        (
+            [TOLD, ANSWER, END, *heard],
+            [TOLD, *unanswered, "1700000062.750000\t486\tbusy\tsealed", *[""] * 6],
+            [TOLD.replace("pbx", "probe:caller", 1), ANSWER, END, *heard],
+        )
+    ):
+        store.execute_command("FCALL", "ended", 0, f"12:{number} x", "\t".join(facts))
+    passed, found = counted(store)
+    assert int(passed) >= 0
+    rated = found["* mos"]
+    assert 100 <= rated <= 450
+    assert found == {
+        f"{name} {what}": count
+        for name in ("*", "pbx", "carrier")
+        for what, count in (("answered", 1), ("busy", 1), ("heard", 1), ("mos", rated))
+    }
+    assert counted(store)[1] == {}

@@ -41,6 +41,7 @@ def conditions(box: Box) -> dict[str, tuple[str, str]]:
 
 def test_a_call_that_stands_is_shown_and_one_that_ended_is_not(secure: Box) -> None:
     answering = secure.sipp("carrier", "plain-answer", "-p", "5060", "-mp", "30000", "-m", "1")
+    values_of(secure)
     options = ("-p", "5060", "-m", "1", "-d", "2500", "-s", "+4940222")
     calling = secure.sipp("pbx", "plain-call", *options, f"{INSIDE}.1:5060")
     until(lambda: any(shown["answered"] for shown in standing_calls(secure)["calls"]))
@@ -49,8 +50,15 @@ def test_a_call_that_stands_is_shown_and_one_that_ended_is_not(secure: Box) -> N
     assert 0 < standing["answered"] - standing["started"] < 2000
     assert (standing["caller"], standing["called"]) == ("+4930111", "+4940222")
     assert (standing["from_trunk"], standing["to_trunk"], standing["codec"]) == ("pbx", "carrier", "PCMA")
+    assert json.loads(secure.program("load").stdout) == {"calls": 1, "trunks": {"pbx": 1, "carrier": 1}}
+    told = values_of(secure)
+    assert (told["calls.now"], told["trunk.now/pbx"], told["calls.attempts"]) == (1, 1, 0)
     assert [process.wait(15) for process in (calling, answering)] == [0, 0], secure.said()
     until(lambda: standing_calls(secure) == {"count": 0, "calls": []})
+    told = values_of(secure)
+    assert (told["calls.now"], told["calls.ratio"], told["trunk.ratio/carrier"]) == (0, 100, 100)
+    assert told["calls.answered"] == told["trunk.answered/carrier"] > 0
+    assert told["trunk.failed/pbx"] == 0
 
 
 def test_five_hundred_calls_are_shown_in_pages(secure: Box) -> None:
@@ -65,6 +73,12 @@ def test_five_hundred_calls_are_shown_in_pages(secure: Box) -> None:
     assert standing_calls(secure, "--trunk", "carrier", "--most", "1")["count"] == 500
     assert standing_calls(secure, "--trunk", "other") == {"count": 0, "calls": []}
     assert [process.wait(20) for process in (calling, answering)] == [0, 0], secure.said()
+
+
+def values_of(box: Box) -> dict[str, float]:
+    """What is measured of the SBC since it was asked last."""
+    found: dict[str, float] = json.loads(box.program("health").stdout)[0]["values"]
+    return found
 
 
 def standing_calls(box: Box, *page: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@
 --   sbc:lengths   set of "4:<prefix length>"     sbc:emergency  number -> JSON
 --   sbc:nat       set of ids of trunks behind a NAT
 --   live:names    "family URI" -> JSON, what the resolver found for a name      live:sources  side/address -> trunk id
+--   live:ended    "<trunk> <what>" -> number, of calls since `pace` was asked at live:paced
 --   live:down     set of "<trunk> <URI>", addresses that are down; sbc:checks has the trunks that are asked (peers.lua)
 
 local MOST_ATTEMPTS = 8
@@ -645,6 +646,10 @@ end
 local function record(dialog, callid, parts)
   local call, last = named(CALL, parts, 1), named(END, parts, #CALL + 1)
   local id = call_id(call, dialog)
+  local heard = {
+    caller = quality(call.codec, parts, #CALL + #END + 1),
+    callee = quality(call.codec, parts, #CALL + #END + #QUALITY + 1),
+  }
   local body = cjson.encode({
     id = id,
     call_id = callid,
@@ -664,14 +669,54 @@ local function record(dialog, callid, parts)
     codec = or_null(call.codec),
     srtp_in = is_encrypted(call.srtp_in),
     srtp_out = is_encrypted(call.srtp_out),
-    quality = {
-      caller = quality(call.codec, parts, #CALL + #END + 1),
-      callee = quality(call.codec, parts, #CALL + #END + #QUALITY + 1),
-    },
+    quality = heard,
   })
   -- An empty list is an object to this encoder.
-  return id, body:sub(1, -2) .. ',"attempts":' .. attempts(call.tried) .. '}'
+  return id, body:sub(1, -2) .. ',"attempts":' .. attempts(call.tried) .. '}', call, last.cause, heard
 end
+
+-- How the end heard the call that heard it worse, as MOS; nil when neither told.
+local function worst(heard)
+  local found
+  for _, of_end in pairs(heard) do
+    local mos = of_end ~= cjson.null and of_end.mos ~= cjson.null and of_end.mos
+    found = mos and (not found or mos < found) and mos or found
+  end
+  return found
+end
+
+-- Counts for `pace` a call that ended, of all (`*`) and of both its trunks: that it was answered, or why not, and the
+-- MOS in hundredths with how many had one. The platform's own test calls are not counted.
+local function count(call, cause, heard)
+  if starts(call.from_trunk, 'probe:') then
+    return
+  end
+  local how, mos = call.answered ~= '' and ' answered' or ' ' .. cause, worst(heard)
+  for _, name in ipairs({'*', call.from_trunk, call.to_trunk}) do
+    if name ~= '' then
+      redis.call('HINCRBY', 'live:ended', name .. how, 1)
+      if mos then
+        redis.call('HINCRBY', 'live:ended', name .. ' heard', 1)
+        redis.call('HINCRBY', 'live:ended', name .. ' mos', math.floor(mos * 100 + 0.5))
+      end
+    end
+  end
+end
+
+-- What was counted since this was asked last: milliseconds since then (empty the first time), then "<trunk> <what>" and a
+-- number each. It is forgotten thereby.
+local function pace()
+  redis.call('SELECT', 0)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local last = redis.call('SET', 'live:paced', ('%d'):format(now), 'GET')
+  local answer = redis.call('HGETALL', 'live:ended')
+  redis.call('DEL', 'live:ended')
+  table.insert(answer, 1, last and ('%d'):format(now - last) or '')
+  return answer
+end
+
+redis.register_function('pace', pace)
 
 local function forget(dialog, callid)
   redis.call('SELECT', 1)
@@ -690,9 +735,10 @@ end
 -- the QUALITY of caller and callee.
 local function ended(_, arguments)
   local dialog, callid = arguments[1]:match('^(%S+) (.*)$')
-  local id, body = record(dialog, callid, completed(split(arguments[2])))
+  local id, body, call, cause, heard = record(dialog, callid, completed(split(arguments[2])))
   redis.call('SELECT', 0)
   redis.call('XADD', 'records', '*', 'key', id, 'body', body)
+  count(call, cause, heard)
   forget(dialog, callid)
 end
 

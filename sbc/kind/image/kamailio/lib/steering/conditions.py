@@ -7,8 +7,10 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
-from . import certificates, engine, peers
+from . import certificates, engine, load, peers
 
 #: The libraries of the functions that the engine calls in its store.
 LIBRARIES = ("sbc", "peers")
@@ -72,11 +74,13 @@ def wanted() -> dict[str, Check]:
 
 
 def health() -> int:
-    """Print the conditions; always a success."""
-    found = []
+    """Print the conditions, and what was measured with the first of them; always a success."""
+    found: list[dict[str, Any]] = []
     for name, check in wanted().items():
         reason = reason_against(check)
         found.append({"type": name, "status": "false" if reason else "true", "message": reason or ""})
+    with suppress(OSError, engine.Refused):
+        found[0]["values"] = load.values()
     print(json.dumps(found))
     return 0
 
