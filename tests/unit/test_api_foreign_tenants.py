@@ -116,7 +116,7 @@ def ids_of_sbc(actor: Actor, sbc: ServiceInstance) -> dict[str, dict[str, str]]:
     records.take(batch(sbc, ANSWERED))
     service = {"service": sbc.pk}
     lists = ("trunks", "routes", "sources", "trunk-states", "calls", "bans", "records", "test-calls")
-    whole = ("emergency", "tables", "statistics", "certificate", "simulations")
+    whole = ("emergency", "tables", "statistics", "certificate", "certificate-renewal", "simulations")
     return {f"sbc-{name}": service for name in (*lists, *whole)} | {
         "sbc-trunk-state": service | {"pk": f"{MARK}-pbx"},
         "sbc-trunk": service | {"pk": f"{MARK}-pbx"},
