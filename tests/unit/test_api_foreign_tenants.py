@@ -94,6 +94,7 @@ def ids_of_router(actor: Actor, standing: ServiceInstance) -> dict[str, dict[str
         "order": {"pk": order},
         "order-cancel": {"pk": order},
         "order-retry": {"pk": order},
+        "order-hasten": {"pk": order},
         "service": {"pk": service},
         "service-metrics": {"service": service},
         "service-heal": {"pk": service},
