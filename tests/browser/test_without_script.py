@@ -38,7 +38,7 @@ def test_a_router_is_ordered_without_any_script(portal: Watched) -> None:
     page = portal.open("/t/acme/order/router/")
     page.get_by_label("E-mail address").fill("owner@acme.example")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log in", exact=True).click()
     page.locator("[name='name']").fill("edge-c")
     page.locator("[name='ports[0].name']").fill("LAN!")
     page.get_by_role("button", name="Check").click()
