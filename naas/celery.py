@@ -46,6 +46,7 @@ def core_settings() -> dict[str, object]:
                 "schedule": 60.0,
                 "options": {"expires": 60, "queue": SAMPLES_QUEUE},
             },
+            "forget-carts": {"task": "services.forget_carts", "schedule": 3600.0, "options": {"expires": 600}},
             "forget-idempotency-keys": {"task": "tenants.forget", "schedule": 3600.0, "options": {"expires": 600}},
         },
     }

@@ -32,6 +32,28 @@ class Price:
         return self.setup + self.running(hours_left(now))
 
 
+@dataclass(frozen=True)
+class Sum:
+    """What several services cost together; `first` is the bill of what is left of this month."""
+
+    setup: Decimal
+    hourly: Decimal
+    monthly: Decimal
+    first: Decimal
+    currency: str
+
+
+def summed(prices: Sequence[Price], now: datetime) -> Sum:
+    """What services with these prices cost together. Each month of each is capped by itself."""
+    return Sum(
+        setup=sum((price.setup for price in prices), Decimal(0)),
+        hourly=sum((price.hourly for price in prices), Decimal(0)),
+        monthly=sum((price.monthly for price in prices), Decimal(0)),
+        first=sum((price.first_bill(now) for price in prices), Decimal(0)),
+        currency=prices[0].currency if prices else "EUR",
+    )
+
+
 def hours_left(now: datetime) -> Decimal:
     """Hours to the end of the month."""
     days = calendar.monthrange(now.year, now.month)[1]

@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
-from services import dispatch, inquiries, orders, reports, samples
+from services import cart, dispatch, inquiries, orders, reports, samples
 from services.envelopes import opened, said
 from services.models import Deployment
 from services.sweep import sweep as look
@@ -61,6 +61,11 @@ def answer(document: dict[str, Any]) -> None:
 def take_samples(document: dict[str, Any]) -> None:
     if found := said(document, SAMPLES, Samples):
         samples.take(found)
+
+
+@shared_task(name="services.forget_carts")
+def forget_carts() -> None:
+    cart.forget()
 
 
 @shared_task(name=samples.AGE)

@@ -4,6 +4,7 @@ Rows hold facts and constraints. They are written by the verbs (`services.catalo
 `services.segments`, `services.reports` and their like) and by nobody else.
 """
 
+from services.models.cart import CartItem
 from services.models.catalogue import Offering, OfferingSize, Size
 from services.models.certificates import PLATFORM, Authority, Certificate
 from services.models.inventory import (
@@ -26,6 +27,7 @@ __all__ = [
     "Action",
     "Address",
     "Authority",
+    "CartItem",
     "Certificate",
     "Deployment",
     "DeploymentStep",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -17,18 +17,19 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
+from django.utils.functional import cached_property
 from rest_framework.exceptions import ValidationError
 
 from naas.core.errors import CapacityExceeded, Forbidden, Invalid, NotFound, Problem, Refusal
-from services import orders
+from services import cart, orders
 from services.api.write import OrderBody
-from services.bill import Price
+from services.bill import Price, Sum, summed
 from services.catalogue import size_on_sale
 from services.design import parse
 from services.entry import ItemRequest
 from services.kind import Kind
 from services.limits import pops_with_room
-from services.models import Action, Offering, OfferingSize, Pop, PopStatus, Segment, ServiceInstance
+from services.models import Action, CartItem, Offering, OfferingSize, Pop, PopStatus, Segment, ServiceInstance
 from services.orders import ItemPreview
 from services.portal import fields
 from services.portal.fields import Source
@@ -57,7 +58,12 @@ class Catalogue(Page):
     def context(self) -> Mapping[str, Any]:
         offerings = Offering.objects.filter(on_sale=True, kind__in=kinds()).prefetch_related("sizes")
         blueprints = [blueprint for offering in offerings for blueprint in kinds()[offering.kind].blueprints]
-        return {"offerings": offerings, "blueprints": blueprints, "segments": self.scope.all(Segment).exists()}
+        return {
+            "offerings": offerings,
+            "blueprints": blueprints,
+            "segments": self.scope.all(Segment).exists(),
+            "beside": cart.items(self.actor),
+        }
 
 
 class SpecForm(Page):
@@ -112,7 +118,7 @@ class SpecForm(Page):
                 return self.form(document, ())
         item = self.request_of(document)
         try:
-            found = orders.preview(actor=self.actor, items=[item])
+            found = orders.preview(actor=self.actor, items=[*self.beside, self.whole(item)])
         except Forbidden:
             raise
         except Refusal as refused:
@@ -122,7 +128,21 @@ class SpecForm(Page):
             if act == "check":
                 problems = tuple(problem for problem in problems if _is_typed(problem.path, item, document))
             return self.form(document, problems)
-        return self.form(document, ()) if act == "check" else plan(self, [item], found)
+        return self.form(document, ()) if act == "check" else self.done(act, item, found)
+
+    @cached_property
+    def beside(self) -> list[ItemRequest]:
+        """What is ordered together with this, and looked at with it."""
+        return []
+
+    def whole(self, item: ItemRequest) -> ItemRequest:
+        """The item with the secrets that the form does not show."""
+        return item
+
+    def done(self, act: str, item: ItemRequest, found: Sequence[ItemPreview]) -> HttpResponse:
+        """What follows when all of it can be had."""
+        del act
+        return plan(self, [item], found)
 
     @property
     def schema(self) -> Mapping[str, Any]:
@@ -141,11 +161,20 @@ class SpecForm(Page):
         if isinstance(refused, CapacityExceeded) and item.kind and item.size:
             room = [pop.name for pop in pops_with_room(size_on_sale(item.kind, item.size))]
             where = f"there is room at: {', '.join(room)}" if room else "no PoP has room for this size now"
-            return (Problem("pop", f"{refused.detail}; {where}"),)
+            together = ", with what else is in your order" if self.beside else ""
+            return (Problem("pop", f"{refused.detail}{together}; {where}"),)
         found = (
             refused.problems if isinstance(refused, Invalid) else (Problem("", f"{refused.title}: {refused.detail}"),)
         )
-        return tuple(Problem(p.path.removeprefix("items[0].").removeprefix("spec."), p.message) for p in found)
+        return tuple(self.by_field(problem) for problem in found)
+
+    def by_field(self, problem: Problem) -> Problem:
+        """The problem by the field of this form; one of another service of the order names that."""
+        for at, other in enumerate(self.beside):
+            if problem.path.startswith(f"items[{at}]"):
+                return Problem("", f"{other.name}, in the same order: {problem.message}")
+        own = problem.path.removeprefix(f"items[{len(self.beside)}]").removeprefix(".")
+        return Problem(own.removeprefix("spec."), problem.message)
 
     def form(self, document: dict[str, Any], problems: Sequence[Problem]) -> HttpResponse:
         source = Source(
@@ -166,7 +195,9 @@ class SpecForm(Page):
                 "bill": self.bill(item),
                 "chosen": item.size or self.chosen,
                 "service": service,
-                "name": self.request.POST.get("name", service.name if service else ""),
+                "name": self.request.POST.get("name", service.name if service else self.named),
+                "beside": self.beside,
+                "together": self.together(item),
                 "segments": bool(source.choices["segment"]),
                 **shown([item]),
             }
@@ -180,6 +211,13 @@ class SpecForm(Page):
         del document
         return {path: free_asn(self) for path, what in self.kind.proposals.items() if what == "asn"}
 
+    #: What the service is called at first.
+    named = ""
+
+    def together(self, item: ItemRequest) -> Any:
+        """What all that is ordered together costs, where that is more than this."""
+        del item
+
     def bill(self, item: ItemRequest) -> dict[str, Any]:
         """What the chosen size costs."""
         chosen = next((size for size in self.sizes if size.size == item.size), None)
@@ -190,9 +228,12 @@ class SpecForm(Page):
 
 
 class Add(SpecForm):
-    """A new service of a kind."""
+    """A new service of a kind, to be ordered by itself or, by way of the cart, with others."""
 
     section = "order"
+    has_cart = True
+    #: What it takes the place of, in the cart.
+    edited: CartItem | None = None
 
     def begin(self) -> None:
         kind = kinds().get(self.kwargs["kind"])
@@ -206,7 +247,8 @@ class Add(SpecForm):
 
     @property
     def pop(self) -> str:
-        given = self.request.POST.get("pop") or self.request.GET.get("pop") or ""
+        first = self.edited.pop_id if self.edited else ""
+        given = self.request.POST.get("pop") or self.request.GET.get("pop") or first
         pops = self.pops or ()
         return given or (pops[0].pk if len(pops) == 1 else "")
 
@@ -220,9 +262,35 @@ class Add(SpecForm):
             kind=self.kind.name,
             pop=self.pop or None,
             name=typed.get("name", "").strip() or None,
-            size=typed.get("size") or "S",
+            size=typed.get("size") or (self.edited.size if self.edited else "S"),
             spec=document,
         )
+
+    @property
+    def named(self) -> str:  # type: ignore[override]  # read only
+        return self.edited.name if self.edited else ""
+
+    @cached_property
+    def beside(self) -> list[ItemRequest]:
+        others = cart.items(self.actor)
+        return [cart.request_of(other) for other in others if self.edited is None or other.pk != self.edited.pk]
+
+    def whole(self, item: ItemRequest) -> ItemRequest:
+        return replace(item, spec=cart.with_secrets(item.spec, self.edited)) if self.edited else item
+
+    def together(self, item: ItemRequest) -> Any:
+        if not self.beside:
+            return None
+        asked = [*self.beside, item]
+        found = [sizes_sold().get((str(one.kind), str(one.size))) for one in asked]
+        return summed([price_of(size) for size in found if size], timezone.now())
+
+    def done(self, act: str, item: ItemRequest, found: Sequence[ItemPreview]) -> HttpResponse:
+        if act == "plan" and not self.beside and self.edited is None:
+            return super().done(act, item, found)
+        kept = cart.put(actor=self.actor, request=item, replaces=self.edited)
+        self.say(f"{kept.name} is in your order; nothing is ordered yet.")
+        return self.redirect("order-new" if act == "another" else "cart")
 
 
 class Configuration(SpecForm):
@@ -288,6 +356,7 @@ class Place(Page):
     def post(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponseBase:
         body = _parsed(request.POST.get("items", ""), request.POST.get("note", "").strip(), request.POST.get("grace"))
         order = orders.place(actor=self.actor, items=body.requests(), **body.options())
+        cart.take_out(actor=self.actor, ids=request.POST.getlist("cart"))
         return self.redirect("order", id=order.pk)
 
     def refuse(self, refused: Refusal) -> HttpResponse:
@@ -295,8 +364,10 @@ class Place(Page):
         return self.show({"refused": refused}, template="portal/refused.html", status=refused.status)
 
 
-def plan(page: Page, items: Sequence[ItemRequest], found: Sequence[ItemPreview]) -> HttpResponse:
-    """The page that says what an order would do, and places it."""
+def plan(
+    page: Page, items: Sequence[ItemRequest], found: Sequence[ItemPreview], taken: Sequence[str] = ()
+) -> HttpResponse:
+    """The page that says what an order would do, and places it; then these are taken out of the cart."""
     before = sum((item.monthly_before for item in found), Decimal(0))
     after = sum((item.monthly_after for item in found), Decimal(0))
     grace = settings.NAAS_TERMINATION_GRACE if all(item.action == Action.DELETE for item in items) else 0
@@ -312,12 +383,28 @@ def plan(page: Page, items: Sequence[ItemRequest], found: Sequence[ItemPreview])
         "interrupts": sorted({name for item in found for name in item.rehearsal.interrupts}),
         "removes": [item.service for item in found if item.action == Action.DELETE],
         "grace": grace,
+        "taken": taken,
+        "bill": _bill(found) if any(item.action == Action.ADD for item in items) else None,
         **shown(items, grace),
     }
     answer = page.show(context, template="portal/plan.html")
     # It may hold secrets that were just typed.
     answer["Cache-Control"] = "no-store"
     return answer
+
+
+def _bill(found: Sequence[ItemPreview]) -> Sum:
+    """What the new services of an order cost together."""
+    added = [item for item in found if item.action == Action.ADD]
+    return summed(
+        [Price(item.setup, item.hourly_after, item.monthly_after, item.currency) for item in added], timezone.now()
+    )
+
+
+def sizes_sold() -> dict[tuple[str, str], OfferingSize]:
+    """What is on sale, by kind and size."""
+    rows = OfferingSize.objects.filter(offering__on_sale=True).select_related("offering")
+    return {(size.offering.kind, size.size): size for size in rows}
 
 
 def shown(items: Sequence[ItemRequest], grace: int = 0) -> dict[str, str]:

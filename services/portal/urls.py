@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from services.portal import blueprints, glass, history, home, lists, metrics, order, ordering, search, segments, service
+from services.portal import (
+    blueprints,
+    cart,
+    glass,
+    history,
+    home,
+    lists,
+    metrics,
+    order,
+    ordering,
+    search,
+    segments,
+    service,
+)
 
 urlpatterns = [
     path("", home.Home.as_view(), name="home"),
@@ -23,6 +36,9 @@ urlpatterns = [
     path("order/", ordering.Catalogue.as_view(), name="order-new"),
     path("order/place/", ordering.Place.as_view(), name="order-place"),
     path("order/blueprints/<slug:blueprint>/", blueprints.FromBlueprint.as_view(), name="order-blueprint"),
+    path("order/cart/", cart.Cart.as_view(), name="cart"),
+    path("order/cart/<id:id>/", cart.Edit.as_view(), name="cart-item"),
+    path("order/cart/<id:id>/remove/", cart.Remove.as_view(), name="cart-item-remove"),
     path("order/<slug:kind>/", ordering.Add.as_view(), name="order-add"),
     path("segments/", segments.Segments.as_view(), name="segments"),
     path("segments/new/", segments.New.as_view(), name="segment-new"),

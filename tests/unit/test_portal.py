@@ -16,7 +16,7 @@ from django.utils import timezone
 from naas.urls import PORTAL
 from sbc.models import CallRecord
 from services.lifecycle import OrderState, ServiceState
-from services.models import Deployment, DeploymentStep, OrderItem, ProductOrder, Segment, ServiceInstance
+from services.models import CartItem, Deployment, DeploymentStep, OrderItem, ProductOrder, Segment, ServiceInstance
 from tenants.models import ApiToken, AuditEvent, Invitation, Membership, Tenant, TenantStatus, User
 from tests import world
 from worker.report import StepState
@@ -105,11 +105,24 @@ IDS |= dict.fromkeys(
 for noun, named in SECTIONS.items():
     IDS[f"sbc-{noun}"] = IDS[f"sbc-{noun}-remove"] = lambda tenant, named=named: _sbc(tenant) | {"named": named}
 IDS["sbc-record"] = _record
+
+
+def _in_the_cart(tenant: Tenant) -> dict[str, Any]:
+    """A router that the tenant's owner is about to order."""
+    owner = User.objects.get(email=f"owner@{tenant.slug}.example")
+    lan = Segment.unscoped.filter(tenant=tenant)[0]
+    known = {"tenant": tenant, "user": owner, "kind": "router", "pop": lan.pop, "name": "third"}
+    spec = {"ports": [{"name": "lan", "segment": lan.name}]}
+    return {"id": CartItem.unscoped.get_or_create(**known, defaults={"size": "S", "spec": spec})[0].pk}
+
+
+IDS |= dict.fromkeys(("cart-item", "cart-item-remove"), _in_the_cart)
 #: Pages for who may order.
 FOR_OPERATORS = {"order-new", "order-add", "order-blueprint", "segment-new", "service-configuration", "service-remove"}
 #: Addresses that are posted to, and lead elsewhere when they are opened.
 POSTED = {"order-place", "segment-remove", "order-cancel", "order-retry", "service-heal", "service-revert"}
-POSTED |= {"order-hasten"}
+POSTED |= {"order-hasten", "cart-item-remove"}
+FOR_OPERATORS |= {"cart", "cart-item", "cart-item-remove"}
 IDS |= {
     "member-change": lambda tenant: {"id": Membership.unscoped.filter(tenant=tenant, role="viewer")[0].pk},
     "invitation-withdraw": lambda tenant: {"id": Invitation.unscoped.filter(tenant=tenant)[0].pk},
@@ -166,7 +179,7 @@ def test_pages_of_a_tenant_one_does_not_belong_to_are_not_there(acme: Tenant, gl
 
 def test_ids_of_another_tenant_are_not_there(acme: Tenant, globex: Tenant, owner: Client) -> None:
     for name, address in pages(acme, of=globex):
-        if any(row in address for row in ("svc-", "ord-", "seg-")):
+        if any(row in address for row in ("svc-", "ord-", "seg-", "crt-")):
             assert owner.get(address).status_code == 404, name
 
 
