@@ -17,7 +17,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
-from django.utils.functional import cached_property
 from rest_framework.exceptions import ValidationError
 
 from naas.core.errors import CapacityExceeded, Forbidden, Invalid, NotFound, Problem, Refusal
