@@ -247,6 +247,9 @@ MFA_REAUTHENTICATION_REQUIRED = True
 #: A link to choose another password holds for so many seconds.
 PASSWORD_RESET_TIMEOUT = 3600
 
+#: For tests: a provider of single sign-on may be this machine, without TLS.
+NAAS_SSO_LOOPBACK = False
+
 #: Wrong passwords for an account from one address, after which that address waits.
 AXES_FAILURE_LIMIT = env.int("NAAS_LOCKOUT_AFTER", default=5)
 AXES_COOLOFF_TIME = timedelta(minutes=env.int("NAAS_LOCKOUT_MINUTES", default=15))
@@ -389,6 +392,8 @@ UNFOLD = {
                 ("People", "person", "tenants_user"),
                 ("Members", "group", "tenants_membership"),
                 ("Invitations", "mail", "tenants_invitation"),
+                ("Single sign-on", "login", "tenants_singlesignon"),
+                ("Identities", "badge", "tenants_identity"),
                 ("API tokens", "key", "tenants_apitoken"),
                 ("Audit trail", "receipt_long", "tenants_auditevent"),
                 ("Repeated requests", "repeat", "tenants_idempotencyrecord"),

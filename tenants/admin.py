@@ -25,9 +25,11 @@ from tenants.models import (
     ApiToken,
     AuditEvent,
     IdempotencyRecord,
+    Identity,
     Invitation,
     Membership,
     Quota,
+    SingleSignOn,
     Tenant,
     TenantStatus,
     User,
@@ -366,6 +368,33 @@ class InvitationPage(Console):
 
     invited = looks.moment("invited_at", "Invited")
     expires = looks.moment("expires_at", "Expires")
+
+
+@admin.register(SingleSignOn)
+class SignOnPage(Console):
+    about = (
+        "Providers at which tenants let their people log in. The secret is shown to nobody. A domain is confirmed by "
+        "`manage.py confirm_domain`, after it was looked into."
+    )
+    empty = "No tenant has single sign-on yet."
+    list_display = ("issuer", "tenant", "role", "domains", "confirmed", "changed")
+    list_select_related = ("tenant",)
+    list_filter = (BY_TENANT,)
+    search_fields = ("issuer", "tenant__name")
+    fieldsets = ((None, {"fields": ("tenant", "issuer", "client_id", "role", "domains", "confirmed", "changed")}),)
+    changed = looks.moment("changed_at", "Changed")
+
+
+@admin.register(Identity)
+class IdentityPage(Console):
+    about = "Who is who at a tenant's provider of single sign-on. It opens their account for this tenant alone."
+    empty = "Nobody's account is linked to a provider yet."
+    list_display = ("subject", "user", "tenant", "issuer", "linked")
+    list_select_related = ("tenant", "user")
+    list_filter = (BY_TENANT,)
+    search_fields = ("subject", "user__email", "tenant__name")
+    fieldsets = ((None, {"fields": ("subject", "user", "tenant", "issuer", "linked")}),)
+    linked = looks.moment("created_at", "Linked")
 
 
 @admin.register(ApiToken)

@@ -176,6 +176,46 @@ class Invitation(TenantOwned):
         return f"{self.email} to {self.tenant}"
 
 
+class SingleSignOn(TenantOwned):
+    """Where a tenant's people log in: its OpenID provider. `sealed` is the client's secret, encrypted.
+
+    New people are let in with `role` (empty: nobody is), by an address in a domain that is both wanted and confirmed.
+    """
+
+    tenant = models.OneToOneField(Tenant, on_delete=models.PROTECT, primary_key=True, related_name="single_sign_on")
+    issuer = models.CharField(max_length=200)
+    client_id = models.CharField(max_length=200)
+    sealed = models.TextField(editable=False)
+    domains = models.JSONField(default=list)
+    confirmed = models.JSONField(default=list, editable=False)
+    role = models.CharField(max_length=12, choices=ROLES, blank=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = "single sign-on"
+
+    def __str__(self) -> str:
+        return f"{self.issuer} for {self.tenant}"
+
+
+class Identity(TenantOwned):
+    """Who a person is at a tenant's provider. It opens their account for this tenant alone."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="identities")
+    issuer = models.CharField(max_length=200)
+    subject = models.CharField(max_length=255)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        constraints = (
+            models.UniqueConstraint(fields=("tenant", "issuer", "subject"), name="subject_is_one_person_of_a_tenant"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.subject} at {self.issuer}"
+
+
 class ApiToken(TenantOwned):
     """A key for programs. `prefix` may be shown; the whole is shown once, and only its digest is kept."""
 

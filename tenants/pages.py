@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from typing import Any
+from urllib.parse import urlsplit
 
+from allauth.account.decorators import reauthentication_required
 from allauth.account.internal.flows.login import perform_login, record_authentication
 from allauth.account.models import Login
 from allauth.account.views import PasswordChangeView
@@ -13,18 +15,20 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_safe
 
-from naas.core.errors import Invalid, Problem, Refusal
-from tenants.api.authentication import has_factor
+from naas.core.errors import Forbidden, Invalid, Problem, Refusal
+from tenants.api.authentication import SIGNED_ON, acting, has_factor
 from tenants.api.throttling import Attempts
+from tenants.models import SingleSignOn, TenantStatus
 from tenants.portal.page import LAST_TENANT
+from tenants.signin import oidc
 from tenants.signin import sessions as places
 from tenants.signin.accounts import note
-from tenants.verbs import invitations
+from tenants.verbs import invitations, signon
 
 
 class Account(PasswordChangeView):  # type: ignore[misc]  # untyped library
@@ -101,3 +105,77 @@ def home(request: HttpRequest) -> HttpResponse:
         last = request.session.get(LAST_TENANT)
         return redirect("portal:home", last if last in slugs else slugs[0])
     return render(request, "site/home.html", {"members": members})
+
+
+#: Under which a session keeps for which tenant, and as whom, it is about to be linked.
+LINKING = "linking"
+
+
+def _sign_on_of(slug: str) -> SingleSignOn:
+    rows = SingleSignOn.unscoped.select_related("tenant")
+    found: SingleSignOn = get_object_or_404(rows, tenant__slug=slug, tenant__status=TenantStatus.ACTIVE)
+    return found
+
+
+def _sign_on_page(request: HttpRequest, sign_on: SingleSignOn, refused: Refusal | None = None) -> HttpResponse:
+    host, linking = urlsplit(sign_on.issuer).hostname, request.session.get(LINKING)
+    said: dict[str, Any] = {"tenant": sign_on.tenant, "host": host, "refused": refused}
+    said["linking"] = refused is None and linking == _linking(request, sign_on)
+    return render(request, "site/sign_on.html", said, status=refused.status if refused else 200)
+
+
+def _linking(request: HttpRequest, sign_on: SingleSignOn) -> list[Any]:
+    return [sign_on.tenant_id, request.user.pk]
+
+
+@reauthentication_required(allow_get=True)  # type: ignore[untyped-decorator]
+def sign_on(request: HttpRequest, tenant: str) -> HttpResponse:
+    """The way to a tenant's provider. Who is logged in links their account there, after showing again who they are."""
+    row = _sign_on_of(tenant)
+    if request.method != "POST":
+        return _sign_on_page(request, row)
+    member = row.tenant.memberships.filter(user_id=request.user.pk or 0).exists()
+    if not member or request.session.get(SIGNED_ON):
+        return _sign_on_page(request, row, Forbidden("log in with your password, as a member of this company"))
+    request.session[LINKING] = _linking(request, row)
+    return redirect("sign_on", tenant)
+
+
+@require_safe
+def sign_on_go(request: HttpRequest, tenant: str) -> HttpResponse:
+    row = _sign_on_of(tenant)
+    if request.user.is_authenticated and request.session.get(LINKING) != _linking(request, row):
+        return redirect("portal:home", tenant)
+    back = request.build_absolute_uri(reverse("sign_on_back", args=[tenant]))
+    try:
+        return oidc.begin(request, row, back)
+    except Refusal as refused:
+        return _sign_on_page(request, row, refused)
+
+
+@require_safe
+def sign_on_back(request: HttpRequest, tenant: str) -> HttpResponse:
+    """Who comes back from the provider is let in, or linked where that was asked for in this session."""
+    row = _sign_on_of(tenant)
+    linking = request.session.pop(LINKING, None)
+    try:
+        claims = oidc.finish(request, row)
+        if request.user.is_authenticated:
+            return _link(request, row, claims, linking)
+        member = signon.admit(sign_on=row, claims=claims)
+    except Refusal as refused:
+        return _sign_on_page(request, row, refused)
+    request.signed_on = row.tenant_id  # type: ignore[attr-defined]  # for `Accounts.pre_login`
+    record_authentication(request, member.user, method="signon")
+    home = reverse("portal:home", args=[tenant])
+    answer: HttpResponse = perform_login(request, Login(user=member.user, redirect_url=home))
+    return answer
+
+
+def _link(request: HttpRequest, row: SingleSignOn, claims: signon.Claims, linking: object) -> HttpResponse:
+    member = row.tenant.memberships.select_related("tenant", "user").filter(user_id=request.user.pk or 0).first()
+    if linking != _linking(request, row) or member is None:
+        raise Forbidden("you are logged in already; log out first, or link your account from here")
+    signon.link(actor=acting(member, request), claims=claims)
+    messages.success(request, f"Your account is linked: you can log in to {row.tenant.name} by it.")
+    return redirect("account")

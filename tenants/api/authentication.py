@@ -66,6 +66,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
         user: User = found[0]
         member = _membership(user, request.headers.get("X-Tenant", ""))
         refuse_suspended(member.tenant)
+        refuse_elsewhere(member, request)
         refuse_without_factor(member)
         return user, acting(member, request)
 
@@ -109,6 +110,18 @@ def refuse_suspended(tenant: Tenant) -> None:
     """Raises `Forbidden`."""
     if tenant.status == TenantStatus.SUSPENDED:
         raise Forbidden(f"{tenant.name} is suspended; ask the provider")
+
+
+#: Under which a session keeps the tenant by whose single sign-on it was opened.
+SIGNED_ON = "signed-on"
+
+
+def refuse_elsewhere(member: Membership, request: Request | HttpRequest) -> None:
+    """A tenant's provider speaks for this tenant alone. Raises `Forbidden` in another."""
+    if request.session.get(SIGNED_ON) not in (None, member.tenant_id):
+        raise Forbidden(
+            f"you logged in by another company's single sign-on; log in with your password for {member.tenant.name}"
+        )
 
 
 class FactorNeeded(Forbidden):

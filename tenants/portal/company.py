@@ -18,10 +18,10 @@ from naas.core.errors import Conflict, Invalid, Problem
 from tenants import scope
 from tenants.actor import Role
 from tenants.api.authentication import has_factor
-from tenants.models import ApiToken, AuditEvent, Invitation, Membership
+from tenants.models import ApiToken, AuditEvent, Invitation, Membership, SingleSignOn
 from tenants.portal.lists import Column, Empty, Filter, ListPage
 from tenants.portal.page import Page
-from tenants.verbs import invitations, members, people, quotas, tokens
+from tenants.verbs import invitations, members, people, quotas, signon, tokens
 
 log = logging.getLogger(__name__)
 
@@ -281,3 +281,32 @@ class Settings(Page):
     @property
     def person(self) -> Any:
         return self.request.user
+
+
+class SignOn(Page):
+    """How the tenant's people log in at its own provider."""
+
+    section = "settings"
+    title = "Single sign-on"
+    template = "portal/sign_on.html"
+    reads = writes = Role.OWNER
+
+    def context(self) -> Mapping[str, Any]:
+        slug, whole = self.actor.tenant.slug, self.request.build_absolute_uri
+        return {
+            "row": self.scope.all(SingleSignOn).first(),
+            "roles": [("", "nobody new is let in: people come by invitation"), *ROLES[:2]],
+            "start": whole(reverse("sign_on", args=[slug])),
+            "back": whole(reverse("sign_on_back", args=[slug])),
+        }
+
+    def post(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
+        if request.POST.get("act") == "off":
+            signon.switch_off(actor=self.actor)
+            self.say("Single sign-on is switched off.")
+            return self.redirect("settings-sign-on")
+        named = {name: request.POST.get(name, "") for name in ("issuer", "client_id", "secret", "role")}
+        domains = request.POST.get("domains", "").replace(",", " ").split()
+        signon.configure(actor=self.actor, **named, domains=domains)
+        self.say("Single sign-on is set. Log out and try it before you rely on it.")
+        return self.redirect("settings-sign-on")

@@ -13,4 +13,5 @@ urlpatterns = [
     path("tokens/<id:id>/revoke/", company.Revoke.as_view(), name="token-revoke"),
     path("audit/", company.Audit.as_view(), name="audit"),
     path("settings/", company.Settings.as_view(), name="settings"),
+    path("settings/sign-on/", company.SignOn.as_view(), name="settings-sign-on"),
 ]

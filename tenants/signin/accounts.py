@@ -13,11 +13,11 @@ from allauth.account.adapter import DefaultAccountAdapter
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage
 from django.db import transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from tenants.actor import Staff
-from tenants.api.authentication import acting
+from tenants.api.authentication import SIGNED_ON, acting
 from tenants.api.throttling import Attempts
 from tenants.models import User
 from tenants.signin.lockout import address
@@ -37,6 +37,15 @@ class Accounts(DefaultAccountAdapter):  # type: ignore[misc]  # untyped library
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         del request
         return reverse("account")
+
+    def pre_login(self, request: HttpRequest, user: User, **given: Any) -> HttpResponse | None:
+        """A session is bound to a tenant by that tenant's single sign-on, and by nothing else."""
+        bound = getattr(request, "signed_on", None)
+        request.session.pop(SIGNED_ON, None)
+        if bound is not None:
+            request.session[SIGNED_ON] = bound
+        answer: HttpResponse | None = super().pre_login(request, user, **given)
+        return answer
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count passwords before one is looked at, right or wrong; who guesses at one account axes holds up."""

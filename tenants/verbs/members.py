@@ -7,7 +7,7 @@ from django.db import transaction
 from naas.core.errors import Conflict, Invalid, Problem
 from tenants import scope
 from tenants.actor import Actor, Role, Staff
-from tenants.models import Membership, Quota, Tenant, TenantStatus, User
+from tenants.models import Identity, Membership, Quota, Tenant, TenantStatus, User
 from tenants.verbs import audit
 
 
@@ -56,6 +56,7 @@ def remove(*, actor: Actor, id: int) -> None:
     member = scope.of(actor).get(Membership, id)
     _refuse_last_owner(actor, member)
     audit.record(actor, "member.remove", member, email=member.user.email)
+    scope.of(actor).all(Identity).filter(user=member.user).delete()
     member.delete()
 
 

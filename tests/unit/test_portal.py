@@ -128,7 +128,7 @@ IDS |= {
     "invitation-withdraw": lambda tenant: {"id": Invitation.unscoped.filter(tenant=tenant)[0].pk},
     "token-revoke": lambda tenant: {"id": ApiToken.unscoped.filter(tenant=tenant)[0].pk},
 }
-FOR_OPERATORS |= {"tokens", "token-revoke", "audit"}
+FOR_OPERATORS |= {"tokens", "token-revoke", "audit", "settings-sign-on"}
 POSTED |= {"team-invite", "member-change", "invitation-withdraw", "token-revoke"}
 FOR_OPERATORS |= {"sbc-emergency", *(f"sbc-{noun}" for noun in SECTIONS), *(f"sbc-{noun}-new" for noun in SECTIONS)}
 POSTED |= {f"sbc-{noun}-remove" for noun in SECTIONS}
