@@ -15,6 +15,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -36,11 +37,22 @@ class Account(PasswordChangeView):  # type: ignore[misc]  # untyped library
 
     template_name = "site/account.html"
 
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated and not request.user.has_usable_password():
+            # Whoever came by single sign-on has no password that could be asked for; the page says how to get one.
+            return render(request, self.template_name, self.about())
+        answer: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return answer
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return dict(super().get_context_data(**kwargs)) | self.about()
+
+    def about(self) -> dict[str, Any]:
+        """What the page tells of its person."""
         person: Any = self.request.user
         members = person.memberships.select_related("tenant").order_by("tenant__name")
         factors = list(Authenticator.objects.filter(user=person).order_by("created_at"))
-        return dict(super().get_context_data(**kwargs)) | {
+        return {
             "members": members,
             "totp": any(factor.type == Authenticator.Type.TOTP for factor in factors),
             "passkeys": [factor for factor in factors if factor.type == Authenticator.Type.WEBAUTHN],

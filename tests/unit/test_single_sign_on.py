@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,9 +11,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from allauth.mfa.models import Authenticator
+from django.core import mail
 from django.core.cache import caches
 from django.core.management import CommandError, call_command
-from django.test import Client
+from django.test import Client, TestCase
 from oidc_provider_mock import run_server_in_thread
 
 from tenants.actor import Actor, Role
@@ -195,7 +197,7 @@ def test_new_people_are_let_in_only_as_the_tenant_set_and_of_confirmed_domains(
         call_command("confirm_domain", "acme", domain)
     subject = f"n-{abs(hash((email, is_verified, confirmed, role)))}"
     known(issuer, subject, email, is_verified)
-    _, answer = sign_on(subject)
+    client, answer = sign_on(subject)
     assert answer.status_code == (302 if lets else 403), text(answer)
     assert Membership.unscoped.filter(user__email=email, role="viewer").exists() is lets
     assert User.objects.filter(email=email).exists() is lets
@@ -203,6 +205,10 @@ def test_new_people_are_let_in_only_as_the_tenant_set_and_of_confirmed_domains(
         assert not User.objects.get(email=email).has_usable_password()
         assert sign_on(subject)[1]["Location"] == "/t/acme/", "and again the next time"
         assert AuditEvent.unscoped.filter(verb="signon.join").count() == 1
+        page = text(client.get("/account/"))
+        assert "Choose a password by mail" in page and "Password of today" not in page
+        assert client.post("/account/password/", {"password1": "x"}).status_code == 200
+        assert not User.objects.get(email=email).has_usable_password()
 
 
 def test_a_domain_is_confirmed_for_one_tenant(acme: Tenant, issuer: str) -> None:
@@ -334,3 +340,19 @@ def test_a_provider_that_calls_itself_otherwise_or_does_not_answer_is_refused(
 def test_a_tenant_without_it_has_no_such_address(owner: Client) -> None:
     for address in ("/sso/acme/", "/sso/acme/go/", "/sso/acme/back/", "/sso/nobody/"):
         assert Client().get(address).status_code == 404
+
+
+def test_who_came_by_single_sign_on_gets_a_password_by_mail(acme: Tenant, issuer: str) -> None:
+    call_command("confirm_domain", "acme", "acme.example")
+    known(issuer, "s-mail", "mail@acme.example")
+    sign_on("s-mail")
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        Client().post("/account/forgotten/", {"email": "mail@acme.example"})
+    for thread in threading.enumerate():
+        if thread.name == "mail":
+            thread.join(5)
+    (link,) = re.findall(r"http://testserver(/\S+)", str(mail.outbox[-1].body))
+    client = Client()
+    at = client.get(link, follow=True).redirect_chain[-1][0]
+    assert client.post(at, {"password1": PASSWORD, "password2": PASSWORD}).status_code == 302
+    assert logged_in("mail@acme.example").get("/t/acme/").status_code == 200
