@@ -22,9 +22,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_safe
 
 from naas.core.errors import Forbidden, Invalid, Problem, Refusal
+from tenants import scope
 from tenants.api.authentication import SIGNED_ON, acting, has_factor
 from tenants.api.throttling import Attempts
-from tenants.models import SingleSignOn, TenantStatus
+from tenants.models import SingleSignOn, Tenant, TenantStatus
 from tenants.portal.page import LAST_TENANT
 from tenants.signin import oidc
 from tenants.signin import sessions as places
@@ -124,8 +125,8 @@ LINKING = "linking"
 
 
 def _sign_on_of(slug: str) -> SingleSignOn:
-    rows = SingleSignOn.unscoped.select_related("tenant")
-    found: SingleSignOn = get_object_or_404(rows, tenant__slug=slug, tenant__status=TenantStatus.ACTIVE)
+    tenant = get_object_or_404(Tenant, slug=slug, status=TenantStatus.ACTIVE)
+    found: SingleSignOn = get_object_or_404(scope.of(tenant).all(SingleSignOn).select_related("tenant"))
     return found
 
 

@@ -32,7 +32,7 @@ def console(watched: Watched) -> Watched:
     page = watched.open("/admin/")
     page.get_by_label("E-mail address").fill(EMAIL)
     page.locator("input[name=password]").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log in", exact=True).click()
     page.get_by_role("heading", name="PoPs").wait_for()
     return watched
 

@@ -27,6 +27,7 @@ MAY_SAY_UNSCOPED = {
     "tenants/verbs/invitations.py": "finds the tenant by the code",
     "tenants/verbs/members.py": "the provider opens tenants",
     "tenants/verbs/quotas.py": "limits of the tenant it is given",
+    "tenants/verbs/signon.py": "the provider confirms a domain for one tenant of all",
     "tenants/verbs/tokens.py": "finds the tenant by the token",
 }
 #: Verbs and the core's own work, which are given rows or tenants and act for the platform.
