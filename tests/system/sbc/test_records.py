@@ -9,6 +9,7 @@ import pytest
 from tests.system.sbc import leaks
 from tests.system.sbc.box import INSIDE, OUTSIDE, Box, until
 from tests.system.sbc.calls import CALL, call, carried, tables
+from tests.system.sbc.phone import Phone, hang_up
 from tests.system.sbc.test_calls import DEAF, MORE, SECOND, first_then, idle, refused
 
 pytestmark = pytest.mark.system
@@ -108,3 +109,25 @@ def test_a_call_that_ends_while_the_store_is_away_is_recorded_afterwards(box: Bo
     assert len({record["id"] for record in box.records()}) == 20
     until(lambda: box.redis(1).keys("dialog:entry:*") == [])
     assert idle(box)
+
+
+def test_a_call_that_was_answered_while_the_store_was_away_is_kept_once_it_is_back(box: Box) -> None:
+    caller, callee = Phone(box, "pbx"), Phone(box, "carrier")
+    try:
+        caller.invite(body=caller.describe())
+        invite = callee.asked("INVITE")
+        box.kill("redis")
+        callee.reply(invite, 200, callee.describe())
+        assert caller.answer_to("INVITE").code == 200
+        caller.acknowledge()
+        callee.asked("ACK")
+        box.restart("redis")
+        until(lambda: box.redis(1).keys("dialog_vars:entry:*:call") != [])
+        [row] = box.redis(1).keys("dialog:entry:*")
+        assert box.redis(1).hget(row, "state") == "4"
+        hang_up(caller, callee)
+        assert box.record()["cause"] == "caller-hung-up"
+        assert box.redis(1).keys() == []
+    finally:
+        caller.close()
+        callee.close()

@@ -468,10 +468,9 @@ local function attempt(source, pair, route, number, who, emergency)
 end
 
 local function find_emergency(...)
-  for _, number in ipairs({...}) do
-    local encoded = redis.call('HGET', 'sbc:emergency', number)
+  for index, encoded in ipairs(redis.call('HMGET', 'sbc:emergency', ...)) do
     if encoded then
-      return decode(encoded), number
+      return decode(encoded), ({...})[index]
     end
   end
 end
@@ -718,15 +717,11 @@ end
 
 redis.register_function('pace', pace)
 
+-- Takes a call's rows away; and the sets beside them that were written before an upgrade.
 local function forget(dialog, callid)
   redis.call('SELECT', 1)
-  local row, vars, cid = 'dialog:entry::' .. dialog, 'dialog_vars:dialog::' .. dialog, 'dialog:cid::' .. callid
-  redis.call('DEL', row, vars, 'dialog_vars:entry::' .. dialog .. ':call')
-  redis.call('SREM', 'dialog_vars::index::dialog', vars)
-  redis.call('SREM', cid, row)
-  if redis.call('EXISTS', cid) == 0 then
-    redis.call('SREM', 'dialog::index::cid', cid)
-  end
+  redis.call('UNLINK', 'dialog:entry::' .. dialog, 'dialog_vars:entry::' .. dialog .. ':call',
+    'dialog_vars:dialog::' .. dialog, 'dialog:cid::' .. callid, 'dialog_vars::index::dialog', 'dialog::index::cid')
 end
 
 -- The end of a call: its record is appended and what Kamailio had written of its dialog removed, both
