@@ -406,6 +406,7 @@ UNFOLD = {
 NAAS_PORTAL_NAVIGATION = (
     ("Overview", "topology-star-3", "home", "home"),
     ("Services", "server", "services", "services"),
+    ("Sites", "building", "sites", "sites"),
     ("Segments", "network", "segments", "segments"),
     ("Order", "plus", "order", "order-new"),
     ("Orders", "shopping-cart", "orders", "orders"),

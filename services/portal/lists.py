@@ -8,7 +8,7 @@ from typing import ClassVar
 from django.db.models import QuerySet
 
 from services.lifecycle import Health, OrderState, ServiceState
-from services.models import Pop, ProductOrder, ServiceInstance, with_ends
+from services.models import Action, Pop, ProductOrder, ServiceInstance, with_ends
 from services.registry import kinds
 from tenants.portal.lists import Column, Empty, Filter, ListPage
 from tenants.wording import words
@@ -18,7 +18,7 @@ def _kinds(_page: ListPage) -> Iterable[tuple[str, str]]:
     return [(kind.name, kind.title) for kind in kinds().values()]
 
 
-def _pops(_page: ListPage) -> Iterable[tuple[str, str]]:
+def pops_to_choose(_page: ListPage) -> Iterable[tuple[str, str]]:
     return [(pop.slug, pop.name) for pop in Pop.objects.only("slug", "name")]
 
 
@@ -40,7 +40,7 @@ class Services(ListPage):
     )
     filters: ClassVar = (
         Filter("kind", "Kind", "kind", _kinds),
-        Filter("pop", "PoP", "pop", _pops),
+        Filter("pop", "PoP", "pop", pops_to_choose),
         Filter("health", "Health", "health", lambda _page: [(h.value, words(h)) for h in Health]),
         Filter("state", "State", "state", lambda _page: [(s.value, words(s)) for s in ServiceState]),
     )
@@ -73,7 +73,11 @@ class Orders(ListPage):
         Column("By", lambda order: order.placed_by, "placed_by"),
         Column("Reason", lambda order: order.reason),
     )
-    filters: ClassVar = (Filter("state", "State", "state", lambda _page: [(s.value, words(s)) for s in OrderState]),)
+    filters: ClassVar = (
+        Filter("state", "State", "state", lambda _page: [(s.value, words(s)) for s in OrderState]),
+        Filter("does", "Does", "items__action", lambda _page: Action.choices),
+        Filter("kind", "Kind", "items__instance__kind", _kinds),
+    )
     empty = Empty("shopping-cart", "No orders yet", "What you order, change and remove is listed here, step by step.")
 
     def rows(self) -> QuerySet[ProductOrder]:

@@ -424,9 +424,9 @@ def price_of(size: OfferingSize) -> Price:
 
 
 def free_asn(page: Page) -> str:
-    """A private AS number that none of the tenant's services has."""
-    specs = page.scope.all(ServiceInstance).values_list("spec__bgp__asn", flat=True)
-    taken = set(specs)
+    """A private AS number that none of the tenant's services has, and none that is about to be ordered."""
+    taken = set(page.scope.all(ServiceInstance).values_list("spec__bgp__asn", flat=True))
+    taken |= set(page.scope.all(CartItem).values_list("spec__bgp__asn", flat=True))
     return str(next((asn for asn in PRIVATE_ASNS if asn not in taken), ""))
 
 

@@ -14,6 +14,7 @@ from naas.core.errors import Invalid, Problem
 from services import segments
 from services.api.write import SegmentBody
 from services.models import Pop, PopStatus, Segment, SegmentKind, Uni
+from services.portal.lists import pops_to_choose
 from tenants.actor import Role
 from tenants.api.problems import flatten
 from tenants.portal.lists import Column, Empty, Filter, ListPage
@@ -40,7 +41,10 @@ class Segments(ListPage):
         Column("Services", lambda segment: segment.users, "users", figure=True),
         Column("", lambda _segment: ""),
     )
-    filters: ClassVar = (Filter("kind", "Kind", "kind", lambda _page: SegmentKind.choices),)
+    filters: ClassVar = (
+        Filter("kind", "Kind", "kind", lambda _page: SegmentKind.choices),
+        Filter("pop", "PoP", "pop", pops_to_choose),
+    )
     empty = Empty(
         "network",
         "No segments yet",

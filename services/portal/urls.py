@@ -15,6 +15,7 @@ from services.portal import (
     search,
     segments,
     service,
+    sites,
 )
 
 urlpatterns = [
@@ -40,6 +41,7 @@ urlpatterns = [
     path("order/cart/<id:id>/", cart.Edit.as_view(), name="cart-item"),
     path("order/cart/<id:id>/remove/", cart.Remove.as_view(), name="cart-item-remove"),
     path("order/<slug:kind>/", ordering.Add.as_view(), name="order-add"),
+    path("sites/", sites.Sites.as_view(), name="sites"),
     path("segments/", segments.Segments.as_view(), name="segments"),
     path("segments/new/", segments.New.as_view(), name="segment-new"),
     path("segments/<id:id>/remove/", segments.Remove.as_view(), name="segment-remove"),

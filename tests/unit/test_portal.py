@@ -257,7 +257,17 @@ def test_a_list_is_exported_as_json_as_it_was_asked_for(acme: Tenant, owner: Cli
     assert answer["Content-Disposition"] == 'attachment; filename="services.json"'
     assert json.loads(owner.get("/t/acme/services/?format=json&q=nothing-like-it").getvalue()) == []
     for name, address in pages(acme):
-        if name in ("segments", "orders", "team", "tokens", "audit", "sbc-records", "sbc-trunks", "sbc-routes"):
+        if name in (
+            "sites",
+            "segments",
+            "orders",
+            "team",
+            "tokens",
+            "audit",
+            "sbc-records",
+            "sbc-trunks",
+            "sbc-routes",
+        ):
             assert json.loads(owner.get(f"{address}?format=json").getvalue()), name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from decimal import Decimal
@@ -12,11 +13,12 @@ from django.test import Client
 from django.utils import timezone
 
 from services import cart
-from services.models import CartItem, Pop, ProductOrder, Segment, ServiceInstance
+from services.models import CartItem, Pop, ProductOrder, Segment, ServiceInstance, Uni
 from services.secrets import MASK, reveal
 from tenants.actor import Actor, Role
 from tenants.models import User
 from tenants.verbs import members
+from tests.unit.conftest import ordered, router
 from tests.unit.test_portal_ordering import TYPED, ann, planned  # noqa: F401 - ann is a fixture
 
 pytestmark = pytest.mark.django_db
@@ -144,3 +146,27 @@ def test_what_nobody_touched_for_long_is_forgotten(ann: Client, lan: Segment) ->
     assert "Nothing is in your order" in ann.get(CART).content.decode()
     cart.forget()
     assert not CartItem.unscoped.exists()
+
+
+def test_an_as_number_is_not_proposed_twice_in_one_order(ann: Client, lan: Segment) -> None:  # noqa: F811
+    begun = {"bgp.on": "on", "act": "check"}
+    assert "64512" in ann.post(FORM, begun).content.decode()
+    kept(ann, "one", **{"bgp.asn": "64512"})
+    form = ann.post(FORM, begun).content.decode()
+    assert "64513" in form
+    assert "64512" not in form
+
+
+def test_sites_are_listed_with_their_segment_and_narrowed(ann: Client, actor: Actor, lan: Segment) -> None:  # noqa: F811
+    spare = Uni.unscoped.create(tenant=actor.tenant, pop=lan.pop, name="site-b", interface="uni-b", vlan=7)
+    page = ann.get("/t/acme/sites/").content.decode()
+    assert "site-a" in page
+    assert "Make a segment" in page
+    found = ann.get("/t/acme/sites/", {"used": "no", "format": "json"})
+    assert [entry["Site"] for entry in json.loads(found.getvalue())] == [spare.name]
+
+
+def test_orders_are_narrowed_by_what_they_do(ann: Client, actor: Actor, lan: Segment, core: Segment) -> None:  # noqa: F811
+    ordered(actor, router())
+    assert len(ann.get("/t/acme/orders/", {"does": "add", "kind": "router"}).context["rows"]) == 1
+    assert len(ann.get("/t/acme/orders/", {"does": "delete"}).context["rows"]) == 0
