@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tenants', '0007_tenant_needs_second_factor'),
+        ('tenants', '0009_tenant_needs_second_factor'),
     ]
 
     operations = [
