@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from rich.console import Console
 
-from bench import changes, features, force, media, orders, portal, records, samples, sbc, setup
+from bench import changes, events, features, force, media, orders, portal, records, samples, sbc, setup
 from bench.measure import Found, describe, show
 from tests.platform import Platform
 from tests.routers import make_segments
@@ -21,6 +21,7 @@ ON_PLATFORM: dict[str, Callable[..., Iterable[Found]]] = {
     "records": records.measure,
     "force": force.measure,
     "samples": samples.measure,
+    "events": events.measure,
 }
 ALONE: dict[str, Callable[..., Iterable[Found]]] = {
     "sbc": sbc.measure,
