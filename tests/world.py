@@ -54,7 +54,7 @@ from services.models import (
 from services.registry import kinds
 from services.secrets import MARK, new_seed, protect
 from tenants.actor import Role, Staff
-from tenants.models import IdempotencyRecord, Invitation, Tenant, User
+from tenants.models import IdempotencyRecord, Identity, Invitation, SingleSignOn, Tenant, User
 from tenants.verbs import members, people, quotas, tokens
 from worker.report import Phase, StepState
 
@@ -313,6 +313,13 @@ def border(instance: ServiceInstance) -> None:
     TestCall.unscoped.create(
         **of_it, occasion="acceptance", generation=1, passed=True, message="MOS 4.4", made_at=now, made_by="platform"
     )
+
+
+def single_sign_on(tenant: Tenant) -> None:
+    """A tenant's own provider, and a person who is known there."""
+    at: dict[str, Any] = {"tenant": tenant, "issuer": f"https://id.{tenant.slug}.example"}
+    SingleSignOn.unscoped.create(**at, client_id="naas", sealed="x", domains=[f"{tenant.slug}.example"])
+    Identity.unscoped.create(**at, user=User.objects.filter(memberships__tenant=tenant)[0], subject="s1")
 
 
 def staff(email: str = "ops@provider.example", password: str | None = None) -> User:

@@ -29,6 +29,7 @@ def console(watched: Watched) -> Watched:
         tenant, segment = world.customer(slug, pop)
         world.service(tenant, segment, "edge")
     world.service(tenant, segment, "old", OrderState.FAILED)
+    world.single_sign_on(tenant)
     page = watched.open("/admin/")
     page.get_by_label("E-mail address").fill(EMAIL)
     page.locator("input[name=password]").fill(PASSWORD)

@@ -27,7 +27,7 @@ from services.models import (
     ServiceInstance,
 )
 from tenants.console import HIDDEN, Console, list_of, page_of
-from tenants.models import ApiToken, AuditEvent, Change, Identity, SingleSignOn, Tenant, User
+from tenants.models import ApiToken, AuditEvent, Change, Tenant, User
 from tests import world
 from tests.unit.conftest import Share
 
@@ -49,9 +49,7 @@ def fill() -> Tenant:
     Offering.objects.all().delete()
     tenant, segment = world.customer("acme", world.pop())
     world.service(tenant, segment, "edge")
-    at = {"tenant": tenant, "issuer": "https://login.acme.example"}
-    SingleSignOn.unscoped.create(**at, client_id="naas", sealed="x", domains=["acme.example"])
-    Identity.unscoped.create(**at, user=User.objects.filter(memberships__tenant=tenant)[0], subject="s1")
+    world.single_sign_on(tenant)
     return tenant
 
 
