@@ -42,7 +42,7 @@ def conditions(box: Box) -> dict[str, tuple[str, str]]:
 def test_a_call_that_stands_is_shown_and_one_that_ended_is_not(secure: Box) -> None:
     answering = secure.sipp("carrier", "plain-answer", "-p", "5060", "-mp", "30000", "-m", "1")
     values_of(secure)
-    options = ("-p", "5060", "-m", "1", "-d", "2500", "-s", "+4940222")
+    options = ("-p", "5060", "-m", "1", "-d", "5000", "-s", "+4940222")
     calling = secure.sipp("pbx", "plain-call", *options, f"{INSIDE}.1:5060")
     until(lambda: any(shown["answered"] for shown in standing_calls(secure)["calls"]))
     (standing,) = standing_calls(secure)["calls"]
