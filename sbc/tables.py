@@ -24,11 +24,11 @@ from sbc.models import Emergency, Route, SourceRule, TableLog, Tables, Trunk
 from sbc.snapshot import snapshot
 from sbc.world import mark, world_of
 from services import dispatch
-from services.keys import vault
 from services.lifecycle import ServiceState
 from services.models import Revision, ServiceInstance
 from services.sweep import UNSEEN
 from tenants import changes
+from tenants.keys import vault
 from tenants.models import TenantOwned
 from worker.errors import PermanentError
 from worker.report import TableChange, TablesAt

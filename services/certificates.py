@@ -20,10 +20,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from django.utils import timezone
 
 from naas.core.errors import Invalid, Problem
-from services.keys import vault
 from services.kind import IssuedCertificate
 from services.models import PLATFORM, Authority, Certificate, ServiceInstance
 from tenants import wall
+from tenants.keys import vault
 
 AUTHORITY_LIFE = timedelta(days=3650)
 LIFE = timedelta(days=90)

@@ -1,4 +1,4 @@
-"""The core's own keys: the vault that encrypts secrets in rows, and the identity that signs for PoPs."""
+"""The core's own keys: the identity that signs for PoPs. The vault of secrets in rows is `tenants.keys`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ from pathlib import Path
 
 from django.conf import settings
 
-from naas.core.crypto import Vault
 from worker.seal import Identity
 
 #: The name under which the core signs and PoPs know it.
 CORE = "core"
-
-
-@cache
-def vault() -> Vault:
-    """The vault of `settings.NAAS_ENCRYPTION_KEYS`."""
-    return Vault(settings.NAAS_ENCRYPTION_KEYS)
 
 
 @cache

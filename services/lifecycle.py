@@ -113,6 +113,8 @@ SERVICE: Mapping[tuple[ServiceState, ServiceEvent], ServiceState] = {
 ENDED = frozenset({O.REJECTED, O.CANCELLED, O.COMPLETED, O.FAILED, O.PARTIAL})
 #: Orders and items that are still on their way.
 OPEN = frozenset(OrderState) - ENDED
+#: What is worked on. An order that is open and not this waits for its time, and has changed nothing yet.
+UNDER_WAY = OPEN - {OrderState.PENDING}
 
 State = TypeVar("State", bound=StrEnum)
 Event = TypeVar("Event", bound=StrEnum)

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from naas.core.errors import Conflict, Invalid, Problem
-from services import certificates, dispatch
+from services import certificates, dispatch, events
 from services.addresses import release_unused
 from services.design import design, needs_of
 from services.entry import ItemRequest, enter, withdraw
@@ -28,6 +28,7 @@ from services.lifecycle import (
     OPEN,
     ORDER,
     SERVICE,
+    UNDER_WAY,
     OrderEvent,
     OrderState,
     ServiceEvent,
@@ -47,7 +48,6 @@ from services.models import (
     Revision,
     ServiceInstance,
 )
-from services.models import ServiceEvent as Event
 from services.rehearsal import Rehearsal, rehearse
 from services.secrets import reveal
 from tenants import changes, scope
@@ -213,7 +213,7 @@ def cancel(*, actor: Actor, order: ProductOrder) -> ProductOrder:
             _move(item, OrderEvent.REQUEST_CANCELLATION, OrderEvent.ACCEPT_CANCELLATION)
             if waited:
                 _move(item, OrderEvent.CANCEL)
-                _note(item.instance, "termination.undone", f"its removal was undone by {actor.label}")
+                events.note(item.instance, "termination.undone", f"its removal was undone by {actor.label}")
             else:
                 _compensate(item)
         _settle_order(order)
@@ -300,7 +300,7 @@ def _why_not_renewed(instance: ServiceInstance, revision: Revision) -> str:
     if revision.spec is None:
         return "is being removed, or gone"
     # A removal that waits is no change yet, and may wait longer than a certificate lasts.
-    is_ordered = OrderItem.unscoped.filter(instance=instance, state__in=OPEN - {OrderState.PENDING}).exists()
+    is_ordered = OrderItem.unscoped.filter(instance=instance, state__in=UNDER_WAY).exists()
     if revision.worked_at is None or is_ordered:
         return "is being changed just now; ask again when that is done"
     return ""
@@ -372,7 +372,9 @@ def _wait(order: ProductOrder) -> None:
     for item in order.items.select_related("instance"):
         _move(item, OrderEvent.WAIT)
         when = f"{order.starts_at:%Y-%m-%d %H:%M:%S} UTC"
-        _note(item.instance, "termination.scheduled", f"{order.placed_by} has it removed at {when}; until then it runs")
+        events.note(
+            item.instance, "termination.scheduled", f"{order.placed_by} has it removed at {when}; until then it runs"
+        )
 
 
 def _is_due(order: ProductOrder, now: datetime) -> bool:
@@ -384,12 +386,6 @@ def _is_due(order: ProductOrder, now: datetime) -> bool:
 def _contents(order: ProductOrder) -> list[str]:
     """What an order does, in words."""
     return [f"{item.action} {item.instance.name}" for item in order.items.select_related("instance")]
-
-
-def _note(instance: ServiceInstance, type: str, message: str) -> None:
-    Event.unscoped.create(
-        tenant_id=instance.tenant_id, instance=instance, at=timezone.now(), type=type, message=message[:500]
-    )
 
 
 def _shared(items: Sequence[OrderItem], item: OrderItem) -> frozenset[str]:

@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from services import orders
+from services import events, orders
 from services.health import assess
 from services.lifecycle import OPEN
 from services.locks import lock_tenant
-from services.models import Deployment, DeploymentStep, OrderItem, Pop, ServiceEvent, ServiceInstance
+from services.models import Deployment, DeploymentStep, OrderItem, Pop, ServiceInstance
 from tenants import changes
 from worker.report import Beat, Phase, Report, StepReport, StepState
 
@@ -53,7 +53,7 @@ def take(report: Report) -> None:
         deployment.conditions = [asdict(condition) for condition in report.conditions]
     deployment.save(update_fields=["observed_generation", "phase", "reason", "reported_at", "conditions"])
     if report.phase is not before:
-        _note(deployment.instance, f"phase.{report.phase}", _sentence(report))
+        events.note(deployment.instance, f"phase.{report.phase}", _sentence(report))
     _update_health(deployment, report)
     orders.settle(deployment=deployment)
 
@@ -85,7 +85,7 @@ def _lose(known: Deployment, generation: int, seen: datetime) -> None:
     deployment = Deployment.unscoped.select_related("instance").get(pk=known.pk)
     if _is_lost(deployment, generation, seen):
         Deployment.unscoped.filter(pk=deployment.pk).update(observed_generation=generation)
-        _note(deployment.instance, "lost", f"PoP {deployment.pop_id} no longer keeps it; it is sent again")
+        events.note(deployment.instance, "lost", f"PoP {deployment.pop_id} no longer keeps it; it is sent again")
         changes.note(deployment)
 
 
@@ -153,7 +153,7 @@ def _update_health(deployment: Deployment, report: Report) -> None:
     if (instance.health, instance.health_reason) == (health, reason):
         return
     if instance.health != health:
-        _note(instance, f"health.{health}", f"{health}: {reason}" if reason else health)
+        events.note(instance, f"health.{health}", f"{health}: {reason}" if reason else health)
     ServiceInstance.unscoped.filter(pk=instance.pk).update(health=health, health_reason=reason)
 
 
@@ -166,9 +166,3 @@ def _sentence(report: Report) -> str:
     }[report.phase]
     why = f": {report.reason}" if report.reason else ""
     return f"generation {report.generation} {what} at PoP {report.pop}{why}"
-
-
-def _note(instance: ServiceInstance, type: str, message: str) -> None:
-    ServiceEvent.unscoped.create(
-        tenant_id=instance.tenant_id, instance=instance, at=timezone.now(), type=type, message=message[:500]
-    )

@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic_core import to_jsonable_python
 
 from naas.core.errors import Problem
-from services.keys import vault
+from tenants.keys import vault
 
 MARK = "$secret"
 #: What answers show instead of a secret, and what a request sends to keep the one that is there.

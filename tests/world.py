@@ -28,7 +28,6 @@ from sbc.models import (
 from services import certificates
 from services.addresses import allocate
 from services.design import placed_ports
-from services.keys import vault
 from services.lifecycle import Health, OrderState, ServiceState
 from services.models import (
     Action,
@@ -54,6 +53,7 @@ from services.models import (
 from services.registry import kinds
 from services.secrets import MARK, new_seed, protect
 from tenants.actor import Role, Staff
+from tenants.keys import vault
 from tenants.models import IdempotencyRecord, Identity, Invitation, SingleSignOn, Tenant, User
 from tenants.verbs import members, people, quotas, tokens
 from worker.report import Phase, StepState

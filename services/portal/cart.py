@@ -15,11 +15,10 @@ from naas.core.errors import CapacityExceeded, Forbidden, Invalid, NotFound, Ref
 from services import cart, orders
 from services.bill import Price, summed
 from services.entry import ItemRequest
-from services.models import CartItem
+from services.models import CartItem, OfferingSize
 from services.portal.ordering import Add, plan, price_of, shown, sizes_sold, without_defaults
 from services.registry import kinds
 from services.secrets import mask
-from tenants import scope
 from tenants.actor import Role
 from tenants.portal.page import Page
 
@@ -56,8 +55,14 @@ class Cart(Page):
         items = list(cart.items(self.actor).select_related("pop"))
         wanted = requests(items)
         found, refused = self.looked_at(wanted)
+        sold = sizes_sold()
         lines = [
-            line(item, len(found[at].rehearsal.steps) if found else 0, _said(refused, at))
+            line(
+                item,
+                sold.get((item.kind, item.size)),
+                len(found[at].rehearsal.steps) if found else 0,
+                _said(refused, at),
+            )
             for at, item in enumerate(items)
         ]
         return {
@@ -97,10 +102,7 @@ class Edit(Add):
     """A service in the cart, on its form again."""
 
     def begin(self) -> None:
-        found: CartItem | None = cart.items(self.actor).filter(pk=self.kwargs["id"]).first()
-        if found is None:
-            raise NotFound("this is not in your order")
-        self.edited = found
+        self.edited = found = named(self)
         self.kwargs = {**self.kwargs, "kind": found.kind}
         super().begin()
         self.title = f"{found.name} in your order"
@@ -119,25 +121,28 @@ class Remove(Page):
 
     def get(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
         del request
-        scope.of(self.actor).get(CartItem, self.kwargs["id"])
+        named(self)
         return self.redirect("cart")
 
     def post(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
         del request
-        item: CartItem = scope.of(self.actor).get(CartItem, self.kwargs["id"])
+        item = named(self)
         cart.take_out(actor=self.actor, ids=[item.pk])
         self.say(f"{item.name} was taken out of the order.")
         return self.redirect("cart")
 
 
-def line(item: CartItem, steps: int, problems: Sequence[str]) -> Line:
-    price = price_in(item)
+def named(page: Page) -> CartItem:
+    """What the address names of the person's own cart. Raises `NotFound`."""
+    found: CartItem | None = cart.items(page.actor).filter(pk=page.kwargs["id"]).first()
+    if found is None:
+        raise NotFound("this is not in your order")
+    return found
+
+
+def line(item: CartItem, size: OfferingSize | None, steps: int, problems: Sequence[str]) -> Line:
+    price = price_of(size) if size else None
     return Line(item, price, price.first_bill(timezone.now()) if price else Decimal(0), steps, problems)
-
-
-def price_in(item: CartItem) -> Price | None:
-    size = sizes_sold().get((item.kind, item.size))
-    return price_of(size) if size else None
 
 
 def _said(refused: Refusal | None, at: int) -> list[str]:

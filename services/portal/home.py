@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
-from services.lifecycle import OPEN, Health, OrderState, ServiceState
+from services.lifecycle import UNDER_WAY, Health, OrderState, ServiceState
 from services.models import Address, OrderItem, Pop, ProductOrder, Segment, ServiceInstance
 from services.portal.blueprints import on_sale
 from services.portal.ordering import price_of
@@ -44,7 +44,7 @@ class Home(Page):
             "is_grouped": picture.is_grouped,
             "healths": [(health.value, well.get(health, 0)) for health in WORSE if well.get(health)],
             "segments": bool(nets),
-            "open_orders": self.scope.all(ProductOrder).filter(state__in=OPEN - {OrderState.PENDING})[:LATEST],
+            "open_orders": self.scope.all(ProductOrder).filter(state__in=UNDER_WAY)[:LATEST],
             "endings": self.endings()[:LATEST],
             "more_endings": max(self.endings().count() - LATEST, 0),
             "blueprints": [] if services else on_sale(),

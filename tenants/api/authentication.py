@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from allauth.mfa.models import Authenticator
-from django.db.models import Q
+from django.contrib.sessions.backends.base import SessionBase
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from rest_framework import authentication, exceptions
 from rest_framework.request import Request
@@ -65,9 +66,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
             return None
         user: User = found[0]
         member = _membership(user, request.headers.get("X-Tenant", ""))
-        refuse_suspended(member.tenant)
-        refuse_elsewhere(member, request)
-        refuse_without_factor(member)
+        refuse_entry(member, request.session)
         return user, acting(member, request)
 
 
@@ -116,9 +115,19 @@ def refuse_suspended(tenant: Tenant) -> None:
 SIGNED_ON = "signed-on"
 
 
-def refuse_elsewhere(member: Membership, request: Request | HttpRequest) -> None:
-    """A tenant's provider speaks for this tenant alone. Raises `Forbidden` in another."""
-    if request.session.get(SIGNED_ON) not in (None, member.tenant_id):
+def refuse_entry(member: Membership, session: SessionBase) -> None:
+    """Whatever keeps a member with this session out of the tenant: one door for pages, API and event streams.
+
+    Raises `Forbidden`, and `FactorNeeded` where a second factor would help.
+    """
+    refuse_suspended(member.tenant)
+    _refuse_elsewhere(member, session)
+    _refuse_without_factor(member)
+
+
+def _refuse_elsewhere(member: Membership, session: SessionBase) -> None:
+    """A tenant's provider speaks for this tenant alone."""
+    if session.get(SIGNED_ON) not in (None, member.tenant_id):
         raise Forbidden(
             f"you logged in by another company's single sign-on; log in with your password for {member.tenant.name}"
         )
@@ -131,16 +140,20 @@ class FactorNeeded(Forbidden):
     title = "This company asks for a second factor"
 
 
-def refuse_without_factor(member: Membership) -> None:
-    """Raises `FactorNeeded`."""
+def _refuse_without_factor(member: Membership) -> None:
     if member.tenant.needs_second_factor and not has_factor(member.user):
         raise FactorNeeded(f"{member.tenant.name} lets in only who has a second factor; set one up at /account/")
 
 
 def has_factor(person: User) -> bool:
     """Whether the person has a factor besides the password. Recovery codes are none: they stand in for one."""
-    factors = Authenticator.objects.filter(user=person)
-    return bool(factors.exclude(type=Authenticator.Type.RECOVERY_CODES).exists())
+    return bool(with_factor().filter(user=person).exists())
+
+
+def with_factor() -> QuerySet[Any, Any]:
+    """The ids of those who have one."""
+    factors: QuerySet[Any] = Authenticator.objects.exclude(type=Authenticator.Type.RECOVERY_CODES)
+    return factors.values("user")
 
 
 def address_of(request: Request | HttpRequest) -> str:

@@ -25,7 +25,7 @@ from django.views import View
 from naas.core.errors import NotFound, Refusal
 from tenants import changes, converters, scope, wall
 from tenants.actor import Actor, Role
-from tenants.api.authentication import FactorNeeded, acting, refuse_elsewhere, refuse_suspended, refuse_without_factor
+from tenants.api.authentication import FactorNeeded, acting, refuse_entry
 from tenants.models import Membership
 
 log = logging.getLogger(__name__)
@@ -62,9 +62,7 @@ class Page(View):
         member = _membership(request.user, kwargs.pop("tenant"))
         self.kwargs = kwargs
         try:
-            refuse_suspended(member.tenant)
-            refuse_elsewhere(member, request)
-            refuse_without_factor(member)
+            refuse_entry(member, request.session)
             self.actor = acting(member, request)
             self.actor.require(self.reads if request.method in SAFE else self.writes)
             # Before only rows of this tenant can be seen.

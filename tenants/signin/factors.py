@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
-from django.conf import settings
 from django.db import transaction
 
-from naas.core.crypto import Vault
+from tenants.keys import vault
 
 #: What of a factor's data is secret, where it has it. A passkey's is not: it is the public half of a key.
 SECRETS = ("secret", "seed")
-
-
-@cache
-def vault() -> Vault:
-    """The vault of `settings.NAAS_ENCRYPTION_KEYS`."""
-    return Vault(settings.NAAS_ENCRYPTION_KEYS)
 
 
 class Factors(DefaultMFAAdapter):  # type: ignore[misc]  # untyped library

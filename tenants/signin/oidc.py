@@ -21,8 +21,9 @@ from joserfc.errors import JoseError
 from requests import RequestException
 
 from naas.core.errors import Refusal
+from tenants.keys import vault
 from tenants.models import SingleSignOn
-from tenants.verbs.signon import Claims, vault
+from tenants.verbs.signon import Claims
 
 #: Seconds in which a provider answers.
 PATIENCE = 5

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth import get_user
 
 from naas.core.errors import NotFound, Refusal
-from tenants.api.authentication import refuse_suspended
+from tenants.api.authentication import refuse_entry
 
 
 class NotLoggedIn(Refusal):
@@ -38,15 +38,15 @@ class Guest:
 
 
 def enter(visitor: Visitor) -> Guest:
-    """Raises `NotLoggedIn`; `NotFound`, also for a tenant of others, as pages do; `Forbidden` for a suspended one."""
-    store: Any = import_module(settings.SESSION_ENGINE).SessionStore
-    person: Any = get_user(SimpleNamespace(session=store(visitor.session)))  # type: ignore[arg-type]
+    """Raises `NotLoggedIn`; `NotFound`, also for a tenant of others; `Forbidden` as pages and API do."""
+    session: Any = import_module(settings.SESSION_ENGINE).SessionStore(visitor.session)
+    person: Any = get_user(SimpleNamespace(session=session))  # type: ignore[arg-type]
     if not visitor.session or not person.is_authenticated:
         raise NotLoggedIn("there is no session")
-    member = person.memberships.select_related("tenant").filter(tenant__slug=visitor.slug).first()
+    member = person.memberships.select_related("tenant", "user").filter(tenant__slug=visitor.slug).first()
     if member is None:
         raise NotFound(f"you are no member of {visitor.slug}")
-    refuse_suspended(member.tenant)
+    refuse_entry(member, session)
     return Guest(person.pk, member.tenant_id)
 
 

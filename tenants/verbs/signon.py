@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -17,10 +16,10 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 
-from naas.core.crypto import Vault
 from naas.core.errors import Conflict, Forbidden, Invalid, NotFound, Problem
 from tenants import scope
 from tenants.actor import Actor, Role, Staff
+from tenants.keys import vault
 from tenants.models import Identity, Membership, SingleSignOn, Tenant, User
 from tenants.verbs import audit, members
 
@@ -39,12 +38,6 @@ class Claims:
     email: str = ""
     is_verified: bool = False
     name: str = ""
-
-
-@cache
-def vault() -> Vault:
-    """The vault of `settings.NAAS_ENCRYPTION_KEYS`."""
-    return Vault(settings.NAAS_ENCRYPTION_KEYS)
 
 
 @transaction.atomic

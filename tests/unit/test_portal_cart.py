@@ -9,7 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from services import cart
@@ -170,3 +172,21 @@ def test_orders_are_narrowed_by_what_they_do(ann: Client, actor: Actor, lan: Seg
     ordered(actor, router())
     assert len(ann.get("/t/acme/orders/", {"does": "add", "kind": "router"}).context["rows"]) == 1
     assert len(ann.get("/t/acme/orders/", {"does": "delete"}).context["rows"]) == 0
+
+
+def test_what_a_colleague_has_in_the_cart_is_not_in_ones_own(ann: Client, actor: Actor, lan: Segment) -> None:  # noqa: F811
+    kept(ann, "one")
+    members.add(actor=actor, user=User.objects.create_user("bob@acme.example"), role=Role.OPERATOR)
+    bob = Client()
+    bob.force_login(User.objects.get(email="bob@acme.example"))
+    address = f"{CART}{CartItem.unscoped.get().pk}/"
+    assert [bob.get(address).status_code, bob.post(f"{address}remove/").status_code] == [404, 404]
+    assert CartItem.unscoped.exists()
+
+
+def test_a_cart_asks_once_what_is_on_sale(ann: Client, lan: Segment) -> None:  # noqa: F811
+    for name in ("one", "two", "three"):
+        kept(ann, name)
+    with CaptureQueriesContext(connection) as queries:
+        ann.get(CART)
+    assert sum('WHERE "services_offering"."on_sale"' in query["sql"] for query in queries) == 1

@@ -12,11 +12,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from services.keys import vault
 from services.lifecycle import OrderState
 from services.models import Inquiry, OrderItem, ProductOrder, Revision, Segment, ServiceInstance
 from services.portal.history import compare
 from services.secrets import MARK
+from tenants.keys import vault
 from tenants.models import AuditEvent, Tenant, User
 from tests import world
 

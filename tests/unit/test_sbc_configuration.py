@@ -17,11 +17,11 @@ from sbc.sections.trunks import TRUNKS
 from sbc.snapshot import snapshot
 from services import orders
 from services.entry import ItemRequest
-from services.keys import vault
 from services.lifecycle import ServiceState
 from services.models import ServiceInstance
 from services.secrets import MASK, mask
 from tenants.actor import Actor, ActorKind, Role
+from tenants.keys import vault
 from tenants.models import AuditEvent, Tenant
 from tests.sbcs import changed
 from tests.unit.conftest import found, fresh

@@ -8,12 +8,14 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import connections
 from django.test import Client
 
 from naas.core.errors import Forbidden, NotFound
 from tenants import changes
 from tenants.actor import Actor, Role
+from tenants.api.authentication import SIGNED_ON, FactorNeeded
 from tenants.changes import Told
 from tenants.models import Membership, Tenant, TenantStatus, User
 from tenants.stream import app, door, hub
@@ -65,6 +67,21 @@ def test_of_a_suspended_tenant_nothing_is_heard(acme: Tenant) -> None:
     Tenant.objects.update(status=TenantStatus.SUSPENDED)
     with pytest.raises(Forbidden):
         door.enter(asking)
+
+
+def test_a_stream_opens_to_a_session_where_pages_do(acme: Tenant) -> None:
+    asking = visitor(acme)
+    Tenant.objects.update(needs_second_factor=True)
+    with pytest.raises(FactorNeeded):
+        door.enter(asking)
+    Tenant.objects.update(needs_second_factor=False)
+    session = SessionStore(asking.session)
+    session[SIGNED_ON] = "ten-another"
+    session.save()
+    assert door.turned_away([asking]) == {asking}, "another tenant's provider speaks for that one alone"
+    session[SIGNED_ON] = acme.pk
+    session.save()
+    assert door.enter(asking).tenant == acme.pk
 
 
 def test_who_is_no_member_any_more_or_may_not_log_in_is_turned_away(acme: Tenant) -> None:

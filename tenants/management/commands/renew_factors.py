@@ -11,7 +11,7 @@ from tenants.verbs import signon
 
 
 class Command(BaseCommand):
-    help = "Encrypt the secrets of people's second factors with the first key. Safe to run again."
+    help = "Encrypt the secrets of second factors and of single sign-on with the first key. Safe to run again."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         self.stdout.write(
