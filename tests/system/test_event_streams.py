@@ -22,6 +22,7 @@ def platform() -> Iterator[Platform]:
     try:
         platform.start()
         platform.run(EVENTS)
+        wait_for(lambda: httpx.get(f"{site(platform)}/t/nobody/events").status_code == 401, "the streams' process")
         yield platform
     finally:
         platform.close()

@@ -109,6 +109,8 @@ def test_a_call_that_ends_while_the_store_is_away_is_recorded_afterwards(box: Bo
     assert len({record["id"] for record in box.records()}) == 20
     until(lambda: box.redis(1).keys("dialog:entry:*") == [])
     assert idle(box)
+    # Whoever found the store away asks it again after a second (`disable_time`), and refuses calls until then.
+    time.sleep(1.2)
 
 
 def test_a_call_that_was_answered_while_the_store_was_away_is_kept_once_it_is_back(box: Box) -> None:
